@@ -1,0 +1,62 @@
+{# The rows of an alert: every entity of the newest evaluation at or before
+   `as_of`, healthy ones too, so that the stored table is the alert's last
+   measurement. `level` is 0 ok, 1 warn, 2 error; `since` is the first evaluation
+   of the present breach, looked for in the last day.
+     relation  a watch view: evaluated_at, entity, detail and what is measured
+     level     SQL for the level; NULL counts as 2: not knowing is not healthy
+     measured, allowed  SQL for the text that people read
+     value     SQL for the measured number, NULL for a state #}
+{% macro alert_rows(relation, level, measured, allowed, value) -%}
+    with
+
+    evaluations as (
+
+        select
+            evaluated_at,
+            entity,
+            detail,
+            coalesce({{ level }}, 2) as level,
+            {{ measured }} as measured,
+            {{ allowed }} as allowed,
+            cast({{ value }} as double) as measured_value
+        from {{ relation }}
+        where
+            evaluated_at <= {{ as_of() }}
+            and evaluated_at > {{ dbt.dateadd('day', -1, as_of()) }}
+
+    ),
+
+    breaches as (
+
+        select
+            *,
+            max(case when level = 0 then evaluated_at end) over (partition by entity) as last_ok_at,
+            max(evaluated_at) over () as newest_at
+        from evaluations
+
+    ),
+
+    starts as (
+
+        select
+            entity,
+            min(evaluated_at) as since
+        from breaches
+        where level > 0 and (last_ok_at is null or evaluated_at > last_ok_at)
+        group by entity
+
+    )
+
+    select
+        breaches.evaluated_at,
+        breaches.entity,
+        breaches.level,
+        breaches.measured,
+        breaches.allowed,
+        breaches.measured_value,
+        case when breaches.level > 0 then starts.since end as since,
+        breaches.detail
+    from breaches
+    left join starts on breaches.entity = starts.entity
+    where breaches.evaluated_at = breaches.newest_at
+{%- endmacro %}

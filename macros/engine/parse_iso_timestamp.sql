@@ -1,0 +1,22 @@
+{# Only text that begins like a date is cast: DuckDB also takes 'infinity' and
+   'epoch', Snowflake takes bare epoch numbers. #}
+{% macro parse_iso_timestamp(text) -%}
+    case
+        when {{ text }} like '____-__-__%'
+            then {{ adapter.dispatch('parse_iso_timestamp')(text) }}
+    end
+{%- endmacro %}
+
+{% macro duckdb__parse_iso_timestamp(text) -%}
+    cast(try_cast({{ text }} as timestamptz) at time zone 'UTC' as timestamp)
+{%- endmacro %}
+
+{# Without an offset in the text the instant is UTC, whatever the session. #}
+{% macro snowflake__parse_iso_timestamp(text) -%}
+    coalesce(
+        to_timestamp_ntz(convert_timezone('UTC', try_to_timestamp_tz(
+            case when regexp_like({{ text }}, '.*(Z|[+-][0-9]{2}:?[0-9]{2})') then {{ text }} end
+        ))),
+        try_to_timestamp_ntz({{ text }})
+    )
+{%- endmacro %}

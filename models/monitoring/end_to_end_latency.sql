@@ -1,0 +1,67 @@
+{%- set marks = run_query('select min(evaluated_at), max(evaluated_at) from ' ~ ref('evaluation_marks')).rows[0]
+    if execute and load_relation(ref('evaluation_marks')) else [as_of_instant(), as_of_instant()] -%}
+{%- set window = modules.datetime.timedelta(minutes=5) -%}
+
+with
+
+marks as (
+
+    select * from {{ ref('evaluation_marks') }}
+
+),
+
+landed as (
+
+    {{ landed_since(epoch_ms(marks[0] - window), epoch_ms(marks[1] + window)) }}
+
+),
+
+-- Only what the connector dated on arrival tells how long a record took.
+latencies as (
+
+    select
+        topic,
+        pushed_at,
+        (push_time_ms - coalesce(create_time_ms, append_time_ms)) / cast(1000 as double) as latency_seconds
+    from landed
+    where pushed_at is not null
+
+),
+
+end_to_end_latency as (
+
+    select
+        marks.evaluated_at,
+        topics.topic,
+        count(latencies.latency_seconds) as event_count,
+        percentile_cont(0.5) within group (order by latencies.latency_seconds) as p50_seconds,
+        percentile_cont(0.95) within group (order by latencies.latency_seconds) as p95_seconds,
+        percentile_cont(0.99) within group (order by latencies.latency_seconds) as p99_seconds,
+        max(latencies.latency_seconds) as max_seconds,
+        min(latencies.latency_seconds) as min_seconds,
+        100 * avg(case
+            when latencies.latency_seconds < -{{ var('clock_skew_tolerance_seconds') }} then cast(1 as double)
+            when latencies.latency_seconds is not null then 0
+        end) as skewed_pct
+    from marks
+    cross join {{ ref('expected_topics') }} as topics
+    left join latencies
+        on
+            topics.topic = latencies.topic
+            and marks.evaluated_at >= latencies.pushed_at
+            and {{ dbt.dateadd('minute', -5, 'marks.evaluated_at') }} < latencies.pushed_at
+    group by 1, 2
+
+)
+
+select
+    evaluated_at,
+    topic,
+    cast(event_count as bigint) as event_count,
+    cast(p50_seconds as double) as p50_seconds,
+    cast(p95_seconds as double) as p95_seconds,
+    cast(p99_seconds as double) as p99_seconds,
+    max_seconds,
+    min_seconds,
+    skewed_pct
+from end_to_end_latency

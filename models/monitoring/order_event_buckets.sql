@@ -1,0 +1,35 @@
+{{ config(unique_key=['bucket_start', 'topic', 'partition']) }}
+
+{%- set from_at = bucket_window(this if is_incremental() else none) -%}
+
+with
+
+landed as (
+
+    {{ landed_since(epoch_ms(from_at)) }}
+
+),
+
+order_event_buckets as (
+
+    select
+        date_trunc('minute', landed_at) as bucket_start,
+        coalesce(topic, '(none)') as topic,
+        coalesce(partition, -1) as partition,
+        count(*) as record_count,
+        max(kafka_offset) as max_offset,
+        max(landed_at) as last_landed_at
+    from landed
+    where landed_at is not null
+    group by 1, 2, 3
+
+)
+
+select
+    bucket_start,
+    topic,
+    cast(partition as integer) as partition,
+    cast(record_count as bigint) as record_count,
+    max_offset,
+    last_landed_at
+from order_event_buckets

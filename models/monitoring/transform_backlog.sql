@@ -1,0 +1,65 @@
+{#- On the very first tick the transform has not run yet: all is pending. -#}
+{%- set records = load_relation(ref('order_event_records')) -%}
+{%- set window = load_window(records) -%}
+
+with
+
+marks as (
+
+    select * from {{ ref('evaluation_marks') }}
+
+),
+
+landed as (
+
+    {{ landed_since(epoch_ms(window.from_at)) }}
+
+),
+
+loaded as (
+
+    {{ loaded_records(records, window.from_at) }}
+
+),
+
+records as (
+
+    select
+        landed.record_id,
+        min(landed.landed_at) as landed_at,
+        min(loaded.loaded_at) as loaded_at
+    from landed
+    left join loaded on landed.record_id = loaded.record_id
+    group by 1
+
+),
+
+pending as (
+
+    select
+        marks.evaluated_at,
+        records.record_id,
+        records.landed_at
+    from marks
+    inner join records
+        on
+            coalesce(records.landed_at <= marks.evaluated_at, true)
+            and coalesce(records.loaded_at > marks.evaluated_at, true)
+
+),
+
+transform_backlog as (
+
+    select
+        marks.evaluated_at,
+        cast(count(pending.record_id) as bigint) as pending_records,
+        min(pending.landed_at) as oldest_pending_at,
+        cast(coalesce({{ dbt.datediff('min(pending.landed_at)', 'marks.evaluated_at', 'second') }}, 0) as bigint)
+            as oldest_pending_seconds
+    from marks
+    left join pending on marks.evaluated_at = pending.evaluated_at
+    group by marks.evaluated_at
+
+)
+
+select * from transform_backlog

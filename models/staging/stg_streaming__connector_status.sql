@@ -1,0 +1,22 @@
+with
+
+source as (
+
+    select * from {{ source('streaming', 'connector_status') }}
+
+),
+
+connector_status as (
+
+    select
+        collected_at,
+        connector,
+        task_id,
+        upper(state) as state,
+        worker_id,
+        trace
+    from source
+
+)
+
+select * from connector_status

@@ -1,0 +1,23 @@
+with
+
+source as (
+
+    select * from {{ source('streaming', 'kafka_offsets') }}
+
+),
+
+kafka_offsets as (
+
+    select
+        collected_at,
+        consumer_group,
+        topic,
+        partition,
+        log_start_offset,
+        log_end_offset,
+        committed_offset
+    from source
+
+)
+
+select * from kafka_offsets

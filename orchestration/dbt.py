@@ -1,0 +1,143 @@
+"""Runs dbt in this process, and keeps its parsed project between runs.
+
+One process at a time may write a DuckDB file, and parsing takes longer than most runs: so dbt is not started anew for
+each of them. Nothing else in this package talks to the warehouse.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dbt.cli.main import dbtRunner, dbtRunnerResult
+from dbt_common.events.base_types import EventMsg
+from dbt_common.events.functions import scrub_secrets
+from prefect_dbt import PrefectDbtSettings
+
+from orchestration.settings import PROJECT_DIR, Settings
+
+logger = logging.getLogger(__name__)
+
+# dbt's events for one finished node; everything else of level info is chatter.
+_NODE_EVENTS = {"LogModelResult", "LogTestResult", "LogSeedResult", "LogNodeResult", "JinjaLogInfo"}
+
+
+class DbtError(RuntimeError):
+    """dbt could not run, or the warehouse could not be reached or understood. The text says what to do."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one node of a run ended."""
+
+    name: str
+    resource_type: str
+    status: str  # dbt's own: success, pass, warn, fail, error, skipped
+    message: str
+    description: str = ""
+    meta: dict[str, Any] = field(default_factory=dict)
+    is_alert: bool = False
+
+    @property
+    def is_problem(self) -> bool:
+        return self.status not in ("success", "pass", "no-op")
+
+    @property
+    def is_broken(self) -> bool:
+        """The node could not be computed, or data is not what the project relies on: no alert, a fault."""
+        return self.status == "error" or (self.status == "fail" and not self.is_alert)
+
+
+class Dbt:
+    """The dbt project in `project_dir`, on the target that its profile chooses."""
+
+    def __init__(self, project_dir: Path = PROJECT_DIR) -> None:
+        self.settings = PrefectDbtSettings(
+            project_dir=project_dir, profiles_dir=os.environ.get("DBT_PROFILES_DIR", project_dir)
+        )
+        os.environ.setdefault("STREAMING_OPS_DUCKDB_PATH", str(Settings().streaming_ops_duckdb_path))
+        if not (self.settings.profiles_dir / "profiles.yml").exists():
+            raise DbtError(f"No profiles.yml in {self.settings.profiles_dir}: copy profiles.example.yml, or `make setup`.")
+        self._manifest: Any = None
+
+    def build(self, select: str, as_of: str, *args: str) -> list[Outcome]:
+        """Builds and tests `select` (dbt's node selection). Raises DbtError if dbt did not get to run it at all."""
+        result = self._invoke("build", "--select", select, "--exclude-resource-type", "unit_test", *args, as_of=as_of)
+        return [_outcome(node) for node in getattr(result.result, "results", None) or []]
+
+    def query(self, sql: str, as_of: str, limit: int = -1) -> list[dict[str, Any]]:
+        """The rows of `sql`, which may use the project's macros and ref()."""
+        result = self._invoke("show", "--inline", sql, "--limit", str(limit), as_of=as_of)
+        table = result.result.results[0].agate_table
+        return [{name.lower(): value for name, value in zip(row.keys(), row.values(), strict=True)} for row in table.rows]
+
+    def run_operation(self, macro: str, as_of: str, **arguments: Any) -> None:
+        """Runs a macro that changes the warehouse."""
+        self._invoke("run-operation", macro, "--args", json.dumps(arguments), as_of=as_of)
+
+    def _invoke(self, command: str, *args: str, as_of: str) -> dbtRunnerResult:
+        with self._profiles_dir() as profiles_dir:
+            where = ["--project-dir", str(self.settings.project_dir), "--profiles-dir", profiles_dir]
+            if self._manifest is None:
+                parsed = dbtRunner(callbacks=[_log]).invoke(["--quiet", "parse", *where])
+                self._manifest = _checked(parsed).result
+            result = dbtRunner(manifest=self._manifest, callbacks=[_log]).invoke(
+                ["--quiet", "--no-write-json", command, *args, *where, "--vars", json.dumps({"as_of": as_of})]
+            )
+        return _checked(result, has_results=command == "build")
+
+    @contextlib.contextmanager
+    def _profiles_dir(self) -> Iterator[str]:
+        """The profile's directory, with Prefect's blocks and variables filled in where the profile has any."""
+        directory = self.settings.profiles_dir
+        if "{{ prefect." in (directory / "profiles.yml").read_text():
+            with self.settings.resolve_profiles_yml() as resolved:
+                yield resolved
+        else:
+            yield str(directory)
+
+
+def _log(event: EventMsg) -> None:
+    if event.info.name in _NODE_EVENTS:
+        level = {"warn": logging.WARNING, "error": logging.ERROR}.get(event.info.level, logging.INFO)
+        logger.log(level, re.sub(r"\x1b\[\d*m", "", event.info.msg))
+
+
+def _checked(result: dbtRunnerResult, has_results: bool = False) -> dbtRunnerResult:
+    """`result`, if dbt ran; a failed node of a build is a result, everything else that went wrong is raised."""
+    if result.success or (has_results and result.exception is None):
+        return result
+    text = _clean(str(result.exception)) if result.exception else "dbt failed"
+    for node in getattr(result.result, "results", None) or []:
+        text = _clean(node.message or text)
+    if "Could not set lock on file" in text or "Conflicting lock is held" in text:
+        holder = re.search(r"PID (\d+)", text)
+        text = (
+            f"The DuckDB file is in use by another process{f' (PID {holder[1]})' if holder else ''}: one at a time may "
+            "write it. Stop that process, or set STREAMING_OPS_DUCKDB_PATH to another file."
+        )
+    raise DbtError(text)
+
+
+def _outcome(result: Any) -> Outcome:
+    node = result.node
+    return Outcome(
+        name=node.name,
+        resource_type=str(node.resource_type),
+        status=str(result.status),
+        message=_clean(result.message or ""),
+        description=_clean(node.description),
+        meta=dict(node.config.meta or {}),
+        is_alert="alert" in node.tags,
+    )
+
+
+def _clean(text: str) -> str:
+    """`text` on as few lines as it has to say, without the secrets that dbt knows of."""
+    secrets = [value for name, value in os.environ.items() if name.startswith("DBT_ENV_SECRET_") and value]
+    return scrub_secrets(re.sub(r"\s*\n\s*", "\n", text).strip(), secrets)

@@ -1,0 +1,94 @@
+"""The flows: a tick monitors, alerts and transforms. What that means is SQL; here is only the order of it.
+
+Under a Prefect API each step is a task run; without one the same functions run plainly, so that a laptop needs no server.
+"""
+
+import logging
+from functools import cache
+from typing import Any
+
+from prefect import flow, task
+from prefect.context import FlowRunContext
+
+from orchestration.collectors import collect
+from orchestration.dbt import Dbt, DbtError, Outcome
+from orchestration.settings import Settings, parse_as_of
+from orchestration.slack import deliver, message
+
+logger = logging.getLogger(__name__)
+
+
+def step(run: Any, *args: Any) -> Any:
+    """Calls a flow or a task: as a run of Prefect's inside a flow run, as the plain function elsewhere."""
+    return run(*args) if FlowRunContext.get() else run.fn(*args)
+
+
+@cache
+def project() -> Dbt:
+    """The dbt project, made ready once per process: landing tables, seeds, staging, and a first load."""
+    dbt, as_of = Dbt(), parse_as_of(None)
+    dbt.run_operation("create_landing_tables", as_of)
+    raise_if_broken(dbt.build("resource_type:seed tag:staging", as_of))
+    ready = "select {{ load_relation(ref('fct_orders')) is not none }} as is_built"
+    if not dbt.query(ready, as_of)[0]["is_built"]:
+        raise_if_broken(dbt.build("tag:streaming", as_of))
+    return dbt
+
+
+@task(name="collect")
+def land_snapshots(as_of: str) -> None:
+    collect(project(), as_of)
+
+
+@task(name="dbt build")
+def build(select: str, as_of: str, min_pending: int = 0) -> list[Outcome]:
+    """Builds `select`, if at least `min_pending` records wait for it, whenever they landed. Not being able to is an outcome."""
+    try:
+        if min_pending:
+            pending = int(project().query("{{ pending_records() }}", as_of)[0]["pending_records"])
+            logger.info("%d records pending", pending)
+            if pending < min_pending:
+                return []
+        return project().build(select, as_of)
+    except DbtError as error:
+        return [Outcome("dbt", "run", "error", str(error))]
+
+
+@task(name="deliver")
+def report(run: str, as_of: str, outcomes: list[Outcome]) -> None:
+    """Posts what failed. A firing alert is a finding; what could not be computed is then raised as a fault."""
+    firing = any(outcome.is_problem and outcome.is_alert for outcome in outcomes)
+    rows = project().query("{{ alert_status() }}", as_of) if firing else []
+    if content := message(run, as_of, outcomes, rows):
+        deliver(content, Settings())
+    raise_if_broken(outcomes)
+
+
+@flow(name="monitor-streaming")
+def monitor_streaming(as_of: str | None = None) -> None:
+    as_of = parse_as_of(as_of)
+    step(land_snapshots, as_of)
+    step(report, "monitor-streaming", as_of, step(build, "tag:monitoring", as_of))
+
+
+@flow(name="streaming-dbt-transform")
+def streaming_dbt_transform(as_of: str | None = None) -> None:
+    as_of = parse_as_of(as_of)
+    outcomes = step(build, "tag:streaming", as_of, Settings().streaming_ops_min_events)
+    step(report, "streaming-dbt-transform", as_of, outcomes)
+
+
+@flow(name="streaming-tick")
+def streaming_tick(as_of: str | None = None) -> None:
+    """The whole tick. A monitor that fails must not stop the transform: its error is raised after it."""
+    as_of = parse_as_of(as_of)
+    try:
+        step(monitor_streaming, as_of)
+    finally:
+        step(streaming_dbt_transform, as_of)
+
+
+def raise_if_broken(outcomes: list[Outcome]) -> None:
+    broken = [outcome for outcome in outcomes if outcome.is_broken]
+    if broken:
+        raise DbtError("\n".join(f"{o.resource_type} {o.name} ({o.status}): {o.message}" for o in broken))

@@ -1,0 +1,54 @@
+"""What can be set from outside: the environment, or a `.env` file in the project's root."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import Field, HttpUrl, SecretStr, TypeAdapter, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT_DIR = Path(__file__).resolve().parent.parent
+
+# None of the tools calls home. Whoever wants that says so in the environment.
+os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+# Flow runs show what this package and, through it, dbt logs.
+os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "orchestration")
+
+
+class Settings(BaseSettings):
+    """Every field is an environment variable; a wrong value is an error that names the variable, never the value."""
+
+    model_config = SettingsConfigDict(
+        env_file=PROJECT_DIR / ".env", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    slack_webhook_url: SecretStr | None = Field(None, description="Slack incoming webhook. None: messages are printed.")
+    streaming_ops_min_events: int = Field(1, ge=1, description="The transform runs from this many pending records on.")
+    streaming_ops_docs_url: HttpUrl | None = Field(
+        None, description="Where the docs site is published; alerts link to it."
+    )
+    streaming_ops_duckdb_path: Path = Field(PROJECT_DIR / "warehouse.duckdb", description="File of the `local` target.")
+
+    @field_validator("slack_webhook_url")
+    @classmethod
+    def _is_url(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            TypeAdapter(HttpUrl).validate_python(url.get_secret_value())
+        return url
+
+
+def parse_as_of(text: str | None) -> str:
+    """`text`, ISO 8601 (UTC where it has no offset), as `YYYY-MM-DDTHH:MM:SSZ`; now, where there is none.
+
+    Raises ValueError for anything else.
+    """
+    if text is None:
+        instant = datetime.now(UTC)
+    else:
+        try:
+            instant = datetime.fromisoformat(text)
+        except ValueError:
+            raise ValueError(f"as-of takes ISO 8601 UTC, such as 2026-01-31T12:00:00Z; it is {text!r}") from None
+        instant = instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    return instant.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,23 @@
+{# Alert: `state` is in `error_states` or `warn_states`. With `ok_states` given,
+   any state that none of the lists has is an error too; so is NULL. #}
+{% test unwanted_state(model, state, error_states=[], warn_states=[], ok_states=none) %}
+    {{ config(
+        fail_calc='coalesce(max(level), 2)', warn_if='>= 1', error_if='>= 2',
+        store_failures=true, schema='MONITORING', tags=['alert']
+    ) }}
+    {%- set level -%}
+        case
+            {% if error_states %}when {{ state }} in ('{{ error_states | join("', '") }}') then 2{% endif %}
+            {% if warn_states %}when {{ state }} in ('{{ warn_states | join("', '") }}') then 1{% endif %}
+            {% if ok_states is not none %}when {{ state }} not in ('{{ ok_states | join("', '") }}') then 2{% endif %}
+            when {{ state }} is not null then 0
+        end
+    {%- endset -%}
+    {{ alert_rows(
+        model,
+        level=level,
+        measured="coalesce(" ~ state ~ ", 'unknown')",
+        allowed="'" ~ ('not ' ~ (error_states + warn_states) | join(' or ') if ok_states is none else ok_states | join(' or ')) ~ "'",
+        value='null'
+    ) }}
+{% endtest %}
