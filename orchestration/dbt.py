@@ -9,6 +9,8 @@ import json
 import logging
 import os
 import re
+import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +24,10 @@ from prefect_dbt import PrefectDbtSettings
 from orchestration.settings import PROJECT_DIR, Settings
 
 logger = logging.getLogger(__name__)
+node_logger = logging.getLogger(f"{__name__}.nodes")
 
 # dbt's events for one finished node; everything else of level info is chatter.
-_NODE_EVENTS = {"LogModelResult", "LogTestResult", "LogSeedResult", "LogNodeResult", "JinjaLogInfo"}
+_NODE_EVENTS = {"LogModelResult", "LogTestResult", "LogSeedResult", "LogNodeResult"}
 
 
 class DbtError(RuntimeError):
@@ -67,12 +70,19 @@ class Dbt:
 
     def build(self, select: str, as_of: str, *args: str) -> list[Outcome]:
         """Builds and tests `select` (dbt's node selection). Raises DbtError if dbt did not get to run it at all."""
+        started = time.monotonic()
         result = self._invoke("build", "--select", select, "--exclude-resource-type", "unit_test", *args, as_of=as_of)
-        return [_outcome(node) for node in getattr(result.result, "results", None) or []]
+        outcomes = [_outcome(node) for node in getattr(result.result, "results", None) or []]
+        counts = Counter(outcome.status for outcome in outcomes)
+        ended = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+        logger.info("dbt build %s: %s in %.1f s", select, ended, time.monotonic() - started)
+        return outcomes
 
     def query(self, sql: str, as_of: str, limit: int = -1) -> list[dict[str, Any]]:
         """The rows of `sql`, which may use the project's macros and ref()."""
-        result = self._invoke("show", "--inline", sql, "--limit", str(limit), as_of=as_of)
+        # show prints its table however quiet it is told to be.
+        with contextlib.redirect_stdout(None):
+            result = self._invoke("show", "--inline", sql, "--limit", str(limit), as_of=as_of)
         table = result.result.results[0].agate_table
         return [{name.lower(): value for name, value in zip(row.keys(), row.values(), strict=True)} for row in table.rows]
 
@@ -84,10 +94,10 @@ class Dbt:
         with self._profiles_dir() as profiles_dir:
             where = ["--project-dir", str(self.settings.project_dir), "--profiles-dir", profiles_dir]
             if self._manifest is None:
-                parsed = dbtRunner(callbacks=[_log]).invoke(["--quiet", "parse", *where])
+                parsed = dbtRunner(callbacks=[_log]).invoke(["--quiet", "--log-level", "none", "parse", *where])
                 self._manifest = _checked(parsed).result
             result = dbtRunner(manifest=self._manifest, callbacks=[_log]).invoke(
-                ["--quiet", "--no-write-json", command, *args, *where, "--vars", json.dumps({"as_of": as_of})]
+                ["--quiet", "--log-level", "none", "--no-write-json", command, *args, *where, "--vars", json.dumps({"as_of": as_of})]
             )
         return _checked(result, has_results=command == "build")
 
@@ -103,9 +113,12 @@ class Dbt:
 
 
 def _log(event: EventMsg) -> None:
+    text = re.sub(r"\x1b\[\d*m", "", event.info.msg)
     if event.info.name in _NODE_EVENTS:
         level = {"warn": logging.WARNING, "error": logging.ERROR}.get(event.info.level, logging.INFO)
-        logger.log(level, re.sub(r"\x1b\[\d*m", "", event.info.msg))
+        node_logger.log(level, text)
+    elif event.info.name == "JinjaLogInfo":
+        logger.info(text)
 
 
 def _checked(result: dbtRunnerResult, has_results: bool = False) -> dbtRunnerResult:

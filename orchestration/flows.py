@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from prefect import flow, task
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.context import FlowRunContext
 
 from orchestration.collectors import collect
@@ -36,13 +37,17 @@ def project() -> Dbt:
 
 
 @task(name="collect")
-def land_snapshots(as_of: str) -> None:
-    collect(project(), as_of)
+def land_snapshots(as_of: str) -> list[Outcome]:
+    """Lands what the collectors bring. Not being able to is an outcome, here and below: it has to be told."""
+    try:
+        return collect(project(), as_of)
+    except DbtError as error:
+        return [Outcome("collect", "run", "error", str(error))]
 
 
 @task(name="dbt build")
 def build(select: str, as_of: str, min_pending: int = 0) -> list[Outcome]:
-    """Builds `select`, if at least `min_pending` records wait for it, whenever they landed. Not being able to is an outcome."""
+    """Builds `select`, if at least `min_pending` records wait for it, whenever they landed."""
     try:
         if min_pending:
             pending = int(project().query("{{ pending_records() }}", as_of)[0]["pending_records"])
@@ -67,8 +72,8 @@ def report(run: str, as_of: str, outcomes: list[Outcome]) -> None:
 @flow(name="monitor-streaming")
 def monitor_streaming(as_of: str | None = None) -> None:
     as_of = parse_as_of(as_of)
-    step(land_snapshots, as_of)
-    step(report, "monitor-streaming", as_of, step(build, "tag:monitoring", as_of))
+    collected = step(land_snapshots, as_of)
+    step(report, "monitor-streaming", as_of, collected + step(build, "tag:monitoring", as_of))
 
 
 @flow(name="streaming-dbt-transform")
@@ -92,3 +97,12 @@ def raise_if_broken(outcomes: list[Outcome]) -> None:
     broken = [outcome for outcome in outcomes if outcome.is_broken]
     if broken:
         raise DbtError("\n".join(f"{o.resource_type} {o.name} ({o.status}): {o.message}" for o in broken))
+
+
+def serve_ticks() -> None:
+    """Serves streaming-tick every five minutes. A tick that would overlap another is dropped: the next one catches up."""
+    streaming_tick.serve(
+        name="every-five-minutes",
+        interval=300,
+        global_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
+    )

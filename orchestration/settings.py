@@ -1,10 +1,11 @@
 """What can be set from outside: the environment, or a `.env` file in the project's root."""
 
 import os
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import Field, HttpUrl, SecretStr, TypeAdapter, field_validator
+from pydantic import Field, HttpUrl, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
@@ -30,11 +31,17 @@ class Settings(BaseSettings):
     )
     streaming_ops_duckdb_path: Path = Field(PROJECT_DIR / "warehouse.duckdb", description="File of the `local` target.")
 
+    kafka_bootstrap_servers: str | None = Field(None, description="Brokers to read offsets from. None: not collected.")
+    kafka_config: dict[str, str] = Field({}, description="More librdkafka settings as a JSON object (security.protocol, ...).")
+    kafka_connect_url: HttpUrl | None = Field(None, description="Kafka Connect's REST address. None: not collected.")
+    kafka_connect_user: str | None = Field(None, description="User of the REST API, if it wants one.")
+    kafka_connect_password: SecretStr | None = Field(None, description="Its password.")
+
     @field_validator("slack_webhook_url")
     @classmethod
     def _is_url(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None:
-            TypeAdapter(HttpUrl).validate_python(url.get_secret_value())
+        if url is not None and not re.fullmatch(r"https?://[^\s/]+/\S*", url.get_secret_value()):
+            raise ValueError("must be an address such as https://hooks.slack.com/services/...")
         return url
 
 

@@ -6,10 +6,10 @@
         {%- set stored = adapter.get_relation(node.database, node.schema, node.alias) -%}
         {%- if stored is not none -%}
             {%- do selects.append(
-                "select '" ~ node.name ~ "' as alert, evaluated_at, entity, level, measured, allowed, since, detail from " ~ stored
+                "select '" ~ node.name ~ "' as alert, evaluated_at, entity, level, measured, allowed, measured_value, since, detail from " ~ stored
             ) -%}
         {%- endif -%}
     {%- endfor -%}
     {{ selects | join('\nunion all\n') if selects else
-        "select 'none' as alert, null as evaluated_at, null as entity, 0 as level, null as measured, null as allowed, null as since, null as detail where 1 = 0" }}
+        "select 'none' as alert, null as evaluated_at, null as entity, 0 as level, null as measured, null as allowed, null as measured_value, null as since, null as detail where 1 = 0" }}
 {%- endmacro %}

@@ -1,6 +1,10 @@
-{# The best knowledge of when a record landed: the first of `record_time_keys`
-   that it has. NULL where it has none. #}
-{% macro landed_at() -%}
-    {%- set columns = record_time_columns() -%}
-    {{ epoch_ms_to_timestamp('coalesce(' ~ columns | join(', ') ~ ')' if columns | length > 1 else columns[0]) }}
+{# The best knowledge of when a record landed: its `record_time_key`, or else the
+   latest clock that saw it. NULL where it has no time at all. #}
+{% macro landed_at(push_time_ms, create_time_ms, append_time_ms) -%}
+    {%- set arrival = {
+        'push_time_ms': push_time_ms, 'create_time_ms': create_time_ms, 'append_time_ms': append_time_ms
+    }[record_time_column()] -%}
+    {{ epoch_ms_to_timestamp(
+        'coalesce(' ~ [arrival, push_time_ms, append_time_ms, create_time_ms] | join(', ') ~ ')'
+    ) }}
 {%- endmacro %}

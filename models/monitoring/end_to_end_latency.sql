@@ -24,7 +24,6 @@ latencies as (
         pushed_at,
         (push_time_ms - coalesce(create_time_ms, append_time_ms)) / cast(1000 as double) as latency_seconds
     from landed
-    where pushed_at is not null
 
 ),
 

@@ -20,8 +20,9 @@ order_event_buckets as (
         max(kafka_offset) as max_offset,
         max(landed_at) as last_landed_at
     from landed
-    where landed_at is not null
     group by 1, 2, 3
+    -- Not as a WHERE: see landed_since.
+    having max(landed_at) is not null
 
 )
 

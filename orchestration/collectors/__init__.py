@@ -1,2 +1,42 @@
-"""Collectors bring what SQL cannot see into the landing tables."""
-def collect(dbt, as_of): pass
+"""Collectors bring what SQL cannot see into the landing tables: settings in, rows out, and nothing else.
+
+A collector that is not configured does not run: then whoever else fills the landing tables is believed.
+"""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from orchestration.collectors.kafka_connect import connector_status
+from orchestration.collectors.kafka_offsets import kafka_offsets
+from orchestration.dbt import Dbt, Outcome
+from orchestration.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+Rows = list[dict[str, Any]]
+_COLLECTORS: dict[str, Callable[[Settings, list[dict[str, Any]]], Rows | None]] = {
+    "kafka_offsets": kafka_offsets,
+    "connector_status": connector_status,
+}
+
+
+def collect(dbt: Dbt, as_of: str) -> list[Outcome]:
+    """Runs every configured collector at once and lands what each brings; one that fails is an outcome, not an end."""
+    settings = Settings()
+    if settings.kafka_bootstrap_servers is None and settings.kafka_connect_url is None:
+        return []
+    expected = dbt.query("select * from {{ ref('expected_topics') }}", as_of)
+    with ThreadPoolExecutor() as pool:
+        running = {table: pool.submit(collector, settings, expected) for table, collector in _COLLECTORS.items()}
+    outcomes = []
+    for table, future in running.items():
+        try:
+            rows = future.result()
+            if rows:
+                dbt.run_operation("land_snapshot", as_of, table=table, rows=rows)
+                logger.info("landed %d rows in %s", len(rows), table)
+        except Exception as error:
+            outcomes.append(Outcome(table, "collector", "error", f"{type(error).__name__}: {error}"))
+    return outcomes

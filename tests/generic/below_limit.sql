@@ -10,7 +10,7 @@
         level='case when ' ~ unless ~ ' then 0 when ' ~ measured ~ ' < ' ~ error_below ~ ' then 2 when '
             ~ measured ~ ' < ' ~ warn_below ~ ' then 1 when ' ~ measured ~ ' is not null then 0 end',
         measured=measured_text(measured, unit),
-        allowed="'at least " ~ warn_below ~ " " ~ unit ~ "'",
+        allowed="'at least " ~ warn_below ~ "'",
         value=measured
     ) }}
 {% endtest %}

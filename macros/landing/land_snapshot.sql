@@ -1,0 +1,23 @@
+{# Run-operation: appends a collector's `rows`, mappings of column to value, to the
+   landing table `table`, collected at `as_of`. Values come from outside: numbers
+   are cast, text is escaped. #}
+{% macro land_snapshot(table, rows) -%}
+    {%- set columns = {
+        'kafka_offsets': ['consumer_group', 'topic', 'partition', 'log_start_offset', 'log_end_offset', 'committed_offset'],
+        'connector_status': ['connector', 'task_id', 'state', 'worker_id', 'trace'],
+    }[table] -%}
+    {%- set tuples = [] -%}
+    {%- for row in rows -%}
+        {%- set values = [as_of()] -%}
+        {%- for column in columns -%}
+            {%- set value = row[column] -%}
+            {%- do values.append('null' if value is none else value | int if value is number else sql_string(value)) -%}
+        {%- endfor -%}
+        {%- do tuples.append('(' ~ values | join(', ') ~ ')') -%}
+    {%- endfor -%}
+    {%- do run_query(
+        'insert into ' ~ landing_table(table) ~ ' (collected_at, ' ~ columns | join(', ') ~ ') values '
+        ~ tuples | join(', ')
+    ) -%}
+    {%- do adapter.commit() if adapter.type() == 'duckdb' -%}
+{%- endmacro %}

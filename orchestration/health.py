@@ -1,0 +1,60 @@
+"""The health table: every alert's last measurement against its limit, and how fresh ANALYTICS.FCT_ORDERS is."""
+
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from orchestration.dbt import Dbt
+
+_STATES = [("ok", "green"), ("WARN", "yellow"), ("ERROR", "bold red")]
+_ORDERS = """
+select
+    (select count(*) from {{ ref('fct_orders') }}) as orders,
+    (select max(load_id) from {{ ref('fct_orders') }}) as loads,
+    (select max(loaded_at) from {{ ref('fct_orders') }}) as loaded_at,
+    (select max(landed_at) from {{ ref('fct_order_events') }} where landed_at <= {{ as_of() }}) as landed_at,
+    (select count(*) from {{ ref('rejected_order_events') }}) as rejected,
+    (select pending_records from ({{ pending_records() }}) as pending) as pending,
+    {{ dbt.datediff('(select max(loaded_at) from ' ~ ref('fct_orders') ~ ')', as_of(), 'second') }} as age_seconds
+"""
+
+
+def show_health(dbt: Dbt, as_of: str, console: Console) -> bool:
+    """Prints the table as of `as_of`; returns whether all is well. Says so if nothing was evaluated yet."""
+    rows = dbt.query("{{ alert_status() }}", as_of)
+    if not rows:
+        console.print("Nothing has been evaluated yet: run `make tick`.")
+        return False
+    table = Table(box=box.SIMPLE_HEAD, title=f"Stream health, evaluated {max(r['evaluated_at'] for r in rows)} UTC", title_justify="left")
+    for column in ("alert", "state", "worst entity", "measured", "allowed", "since (UTC)"):
+        table.add_column(column, overflow="fold")
+    worst = [_worst([r for r in rows if r["alert"] == alert]) for alert in sorted({r["alert"] for r in rows})]
+    for row in sorted(worst, key=lambda r: -int(r["level"])):
+        state, style = _STATES[int(row["level"])]
+        since = str(row["since"])[5:16] if row["since"] else ""
+        # Text(): what comes from outside must not be read as markup.
+        cells = (row["alert"], state, row["entity"], row["measured"], row["allowed"], since)
+        table.add_row(*(Text(str(cell), style=style if index == 1 else "") for index, cell in enumerate(cells)))
+    console.print(table)
+    _show_orders(dbt, as_of, console)
+    return all(int(row["level"]) == 0 for row in worst)
+
+
+def _worst(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return max(rows, key=lambda r: (int(r["level"]), float(r["measured_value"] or 0)))
+
+
+def _show_orders(dbt: Dbt, as_of: str, console: Console) -> None:
+    facts = dbt.query(_ORDERS, as_of)[0]
+    if facts["loaded_at"] is None:
+        console.print("ANALYTICS.FCT_ORDERS is empty.")
+        return
+    console.print(
+        f"ANALYTICS.FCT_ORDERS: {int(facts['orders']):,} orders, loaded {facts['loaded_at']} UTC "
+        f"({int(facts['age_seconds'])} s before), newest record landed {str(facts['landed_at'])[:19]} UTC; "
+        f"{int(facts['pending']):,} records pending, {int(facts['rejected']):,} rejected.",
+        soft_wrap=True,
+    )
