@@ -1,0 +1,70 @@
+# `make help` lists the targets. Everything runs in .venv, which `make setup` makes.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+PYTHON ?= python3.11
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# No tool calls home from here.
+export DO_NOT_TRACK := 1
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help setup demo tick status test lint unit pytest docs bench lock clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+setup: $(BIN)/.installed profiles.yml ## virtual environment, locked dependencies, profiles.yml
+
+$(BIN)/.installed: requirements.txt
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: install Python 3.11, or give one by PYTHON=..."; exit 1; }
+	@echo "Installing the locked dependencies into .venv, a minute or two ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements.txt
+	@touch $@
+
+profiles.yml:
+	@cp profiles.example.yml profiles.yml && echo "Made profiles.yml from profiles.example.yml"
+
+demo: setup ## a week of invented orders, a healthy tick, two faults and their alerts
+	@python -m orchestration demo
+
+tick: setup ## monitor, alert and transform, once, whatever lies in the landing tables
+	@python -m orchestration tick && python -m orchestration status || [ $$? -eq 1 ]
+
+status: setup ## every alert's last measurement
+	@python -m orchestration status
+
+test: lint unit pytest ## everything: lint, parse, build, dbt tests and unit tests, pytest
+
+lint: setup ## ruff and sqlfluff
+	ruff check . && ruff format --check .
+	sqlfluff lint --processes 1 models tests
+
+unit: export STREAMING_OPS_DUCKDB_PATH := $(CURDIR)/target/test/unit.duckdb
+unit: export DBT_TARGET_PATH := $(CURDIR)/target/test
+unit: setup ## a build of everything on generated orders, with every dbt test and unit test
+	@rm -rf target/test && mkdir -p target/test
+	dbt parse --warn-error
+	dbt run-operation create_landing_tables
+	dbt seed
+	dbt run-operation generate_stream --args '{history_days: 2}'
+	dbt build
+
+pytest: setup ## scenarios through real dbt, flows, delivery, collectors
+	python -m pytest
+
+docs: setup ## the dbt docs site as one page: target/static_index.html
+	@python -m orchestration status >/dev/null 2>&1 || true
+	dbt docs generate --static
+	@echo "Open target/static_index.html"
+
+bench: setup ## a tick against its floor, and over 100 thousand and 10 million records
+	python -m bench.bench
+
+lock: setup ## requirements.txt anew from pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-header \
+	  --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.txt
+
+clean: ## removes what the targets above made, but not profiles.yml and not the DuckDB file
+	rm -rf .venv target logs dbt_packages .pytest_cache .ruff_cache
