@@ -83,7 +83,8 @@ def demo() -> None:
 
     dbt = project()
     now = datetime.now(UTC).replace(microsecond=0, tzinfo=None)
-    last = dbt.query("select max(collected_at) as at from {{ source('streaming', 'kafka_offsets') }}", _iso(now))[0]["at"]
+    reached = "select max(collected_at) as at from {{ source('streaming', 'kafka_offsets') }}"
+    last = dbt.query(reached, _iso(now))[0]["at"]
     healthy_at = max(now - timedelta(minutes=12), last + timedelta(minutes=10)) if last else now - timedelta(minutes=12)
     faulty_at = healthy_at + timedelta(minutes=12)
 
@@ -104,7 +105,7 @@ def demo() -> None:
         "\nWhat next?\n"
         "  make demo                            continues the stream: the partition is released, then stalls again\n"
         "  python -m orchestration produce      lands what has been ordered since; then: make tick\n"
-        "  make docs                            every model and alert explained, with lineage: target/static_index.html\n"
+        "  make docs                            models and alerts explained, with lineage: target/static_index.html\n"
         "  vi dbt_project.yml                   the thresholds; SLACK_WEBHOOK_URL=... make tick posts to Slack",
         highlight=False,
     )

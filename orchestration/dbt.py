@@ -65,13 +65,16 @@ class Dbt:
         )
         os.environ.setdefault("STREAMING_OPS_DUCKDB_PATH", str(Settings().streaming_ops_duckdb_path))
         if not (self.settings.profiles_dir / "profiles.yml").exists():
-            raise DbtError(f"No profiles.yml in {self.settings.profiles_dir}: copy profiles.example.yml, or `make setup`.")
+            raise DbtError(
+                f"No profiles.yml in {self.settings.profiles_dir}: `make setup` copies profiles.example.yml."
+            )
         self._manifest: Any = None
 
-    def build(self, select: str, as_of: str, *args: str) -> list[Outcome]:
+    def build(self, select: str, as_of: str) -> list[Outcome]:
         """Builds and tests `select` (dbt's node selection). Raises DbtError if dbt did not get to run it at all."""
         started = time.monotonic()
-        result = self._invoke("build", "--select", select, "--exclude-resource-type", "unit_test", *args, as_of=as_of)
+        selection = ["--select", *select.split(), "--exclude-resource-type", "unit_test"]
+        result = self._invoke("build", *selection, as_of=as_of)
         outcomes = [_outcome(node) for node in getattr(result.result, "results", None) or []]
         counts = Counter(outcome.status for outcome in outcomes)
         ended = ", ".join(f"{count} {status}" for status, count in counts.most_common())
@@ -84,7 +87,8 @@ class Dbt:
         with contextlib.redirect_stdout(None):
             result = self._invoke("show", "--inline", sql, "--limit", str(limit), as_of=as_of)
         table = result.result.results[0].agate_table
-        return [{name.lower(): value for name, value in zip(row.keys(), row.values(), strict=True)} for row in table.rows]
+        names = [name.lower() for name in table.column_names]
+        return [dict(zip(names, row.values(), strict=True)) for row in table.rows]
 
     def run_operation(self, macro: str, as_of: str, **arguments: Any) -> None:
         """Runs a macro that changes the warehouse."""
@@ -97,7 +101,17 @@ class Dbt:
                 parsed = dbtRunner(callbacks=[_log]).invoke(["--quiet", "--log-level", "none", "parse", *where])
                 self._manifest = _checked(parsed).result
             result = dbtRunner(manifest=self._manifest, callbacks=[_log]).invoke(
-                ["--quiet", "--log-level", "none", "--no-write-json", command, *args, *where, "--vars", json.dumps({"as_of": as_of})]
+                [
+                    "--quiet",
+                    "--log-level",
+                    "none",
+                    "--no-write-json",
+                    command,
+                    *args,
+                    *where,
+                    "--vars",
+                    json.dumps({"as_of": as_of}),
+                ]
             )
         return _checked(result, has_results=command == "build")
 

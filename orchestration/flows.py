@@ -1,6 +1,6 @@
 """The flows: a tick monitors, alerts and transforms. What that means is SQL; here is only the order of it.
 
-Under a Prefect API each step is a task run; without one the same functions run plainly, so that a laptop needs no server.
+Under a Prefect API each step is a task run; without one the same functions run plainly: a laptop needs no server.
 """
 
 import logging
@@ -100,7 +100,7 @@ def raise_if_broken(outcomes: list[Outcome]) -> None:
 
 
 def serve_ticks() -> None:
-    """Serves streaming-tick every five minutes. A tick that would overlap another is dropped: the next one catches up."""
+    """Serves streaming-tick every five minutes. One that would overlap another is dropped: the next catches up."""
     streaming_tick.serve(
         name="every-five-minutes",
         interval=300,

@@ -15,7 +15,7 @@ select
     (select count(*) from {{ ref('fct_orders') }}) as orders,
     (select max(load_id) from {{ ref('fct_orders') }}) as loads,
     (select max(loaded_at) from {{ ref('fct_orders') }}) as loaded_at,
-    (select max(landed_at) from {{ ref('fct_order_events') }} where landed_at <= {{ as_of() }}) as landed_at,
+    (select max(landed_at) from {{ ref('fct_order_events') }}) as landed_at,
     (select count(*) from {{ ref('rejected_order_events') }}) as rejected,
     (select pending_records from ({{ pending_records() }}) as pending) as pending,
     {{ dbt.datediff('(select max(loaded_at) from ' ~ ref('fct_orders') ~ ')', as_of(), 'second') }} as age_seconds
@@ -28,15 +28,19 @@ def show_health(dbt: Dbt, as_of: str, console: Console) -> bool:
     if not rows:
         console.print("Nothing has been evaluated yet: run `make tick`.")
         return False
-    table = Table(box=box.SIMPLE_HEAD, title=f"Stream health, evaluated {max(r['evaluated_at'] for r in rows)} UTC", title_justify="left")
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title=f"Stream health, evaluated {max(r['evaluated_at'] for r in rows)} UTC",
+        title_justify="left",
+    )
     for column in ("alert", "state", "worst entity", "measured", "allowed", "since (UTC)"):
         table.add_column(column, overflow="fold")
     worst = [_worst([r for r in rows if r["alert"] == alert]) for alert in sorted({r["alert"] for r in rows})]
     for row in sorted(worst, key=lambda r: -int(r["level"])):
         state, style = _STATES[int(row["level"])]
         since = str(row["since"])[5:16] if row["since"] else ""
-        # Text(): what comes from outside must not be read as markup.
         cells = (row["alert"], state, row["entity"], row["measured"], row["allowed"], since)
+        # Text(): what comes from outside must not be read as markup.
         table.add_row(*(Text(str(cell), style=style if index == 1 else "") for index, cell in enumerate(cells)))
     console.print(table)
     _show_orders(dbt, as_of, console)

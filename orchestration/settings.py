@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     streaming_ops_duckdb_path: Path = Field(PROJECT_DIR / "warehouse.duckdb", description="File of the `local` target.")
 
     kafka_bootstrap_servers: str | None = Field(None, description="Brokers to read offsets from. None: not collected.")
-    kafka_config: dict[str, str] = Field({}, description="More librdkafka settings as a JSON object (security.protocol, ...).")
+    kafka_config: dict[str, str] = Field({}, description="More librdkafka settings as JSON (security.protocol, ...).")
     kafka_connect_url: HttpUrl | None = Field(None, description="Kafka Connect's REST address. None: not collected.")
     kafka_connect_user: str | None = Field(None, description="User of the REST API, if it wants one.")
     kafka_connect_password: SecretStr | None = Field(None, description="Its password.")

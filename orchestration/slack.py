@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from slack_sdk.http_retry.builtin_handlers import (
@@ -40,7 +41,7 @@ class Message:
 def message(run: str, as_of: str, outcomes: list[Outcome], rows: list[dict[str, Any]]) -> Message | None:
     """The message for a run's outcomes, None if all is well; `rows` are the alerts' stored rows (see alert_status)."""
     order = ["error", "fail", "warn", "skipped"]
-    problems = sorted((o for o in outcomes if o.is_problem), key=lambda o: (order + [o.status]).index(o.status))
+    problems = sorted((o for o in outcomes if o.is_problem), key=lambda o: [*order, o.status].index(o.status))
     if not problems:
         return None
     counts = Counter(o.status for o in problems)
@@ -60,8 +61,8 @@ def _describe(problem: Outcome, rows: list[dict[str, Any]]) -> tuple[str, list[s
     """One problem as Slack text and as lines for a terminal."""
     rows = sorted(rows, key=lambda row: -int(row["level"]))
     facts = [
-        f"{r['entity']}: {r['measured']}, allowed {r['allowed']}, since {str(r['since'])[:16]} UTC - {r['detail'] or ''}"
-        for r in rows[:_MOST_ROWS]
+        f"{row['entity']}: {row['measured']}, allowed {row['allowed']}, since {str(row['since'])[:16]} UTC - {row['detail']}"
+        for row in rows[:_MOST_ROWS]
     ] or [problem.message]
     if len(rows) > _MOST_ROWS:
         facts.append(f"and {len(rows) - _MOST_ROWS} more")
@@ -69,7 +70,8 @@ def _describe(problem: Outcome, rows: list[dict[str, Any]]) -> tuple[str, list[s
     mark = _MARK.get(problem.status, ":grey_question:")
     text = [f"{mark} *{escape(problem.name)}* ({problem.status})", *(f"• {escape(fact)[:300]}" for fact in facts)]
     text += [f"_{escape(what)[:_MOST_CHARACTERS]}_"] if what else []
-    text += [f"Runbook: {_runbook(problem)} · owner {escape(str(problem.meta.get('owner', '-')))}"] if problem.is_alert else []
+    if problem.is_alert:
+        text.append(f"Runbook: {_runbook(problem)} · owner {escape(str(problem.meta.get('owner', '-')))}")
     return "\n".join(text)[:2900], [f"  {problem.status.upper():7} {problem.name}", *(f"          {f}" for f in facts)]
 
 
@@ -104,7 +106,7 @@ def deliver(content: Message, settings: Settings) -> None:
         raise DeliveryError(
             f"Slack could not be reached ({type(error).__name__}); check SLACK_WEBHOOK_URL and the network."
         ) from None
-    if response.status_code != 200 or response.body != "ok":
+    if response.status_code != HTTPStatus.OK or response.body != "ok":
         raise DeliveryError(
             f"Slack refused the message: HTTP {response.status_code} {response.body[:100]!r}. "
             "A 4xx means that SLACK_WEBHOOK_URL is revoked or mistyped; make a new one in the Slack app's settings."
