@@ -113,7 +113,7 @@ class Dbt:
                     json.dumps({"as_of": as_of}),
                 ]
             )
-        return _checked(result, has_results=command == "build")
+        return _checked(result, has_results=command in ("build", "test"))
 
     @contextlib.contextmanager
     def _profiles_dir(self) -> Iterator[str]:

@@ -21,8 +21,8 @@ logger = logging.getLogger(__name__)
 # At level debug the SDK would log the webhook's address, which is a secret.
 logging.getLogger("slack_sdk").setLevel(logging.INFO)
 
-# Slack takes 50 blocks and 3,000 characters in each, but refuses messages of some 13,000 characters.
-_MOST_PROBLEMS, _MOST_ROWS, _MOST_CHARACTERS = 12, 5, 700
+# Slack takes 50 blocks of 3,000 characters, but has refused whole messages of 13,000.
+_MOST_PROBLEMS, _MOST_ROWS, _MOST_CHARACTERS = 20, 5, 9000
 _MARK = {"warn": ":warning:", "fail": ":rotating_light:", "error": ":x:", "skipped": ":fast_forward:"}
 
 
@@ -48,11 +48,16 @@ def message(run: str, as_of: str, outcomes: list[Outcome], rows: list[dict[str, 
     title = f"{run}: " + ", ".join(f"{counts[status]} {status}" for status in order if counts[status])
     blocks: list[Any] = [HeaderBlock(text=title[:150])]
     lines = [f"{title} (as of {as_of})"]
+    told = room = 0
     for problem in problems[:_MOST_PROBLEMS]:
         body, plain = _describe(problem, [r for r in rows if r["alert"] == problem.name and int(r["level"]) > 0])
+        room += len(body)
+        if room > _MOST_CHARACTERS:
+            break
         blocks.append(SectionBlock(text=MarkdownTextObject(text=body)))
         lines += plain
-    more = f" · and {len(problems) - _MOST_PROBLEMS} more" if len(problems) > _MOST_PROBLEMS else ""
+        told += 1
+    more = f" · and {len(problems) - told} more" if len(problems) > told else ""
     blocks.append(ContextBlock(elements=[MarkdownTextObject(text=f"as of {as_of}{more}")]))
     return Message("\n".join(lines), [block.to_dict() for block in blocks])
 
@@ -61,7 +66,8 @@ def _describe(problem: Outcome, rows: list[dict[str, Any]]) -> tuple[str, list[s
     """One problem as Slack text and as lines for a terminal."""
     rows = sorted(rows, key=lambda row: -int(row["level"]))
     facts = [
-        f"{row['entity']}: {row['measured']}, allowed {row['allowed']}, since {str(row['since'])[:16]} UTC - {row['detail']}"
+        f"{row['entity']}: {row['measured']}, allowed {row['allowed']}, "
+        f"since {str(row['since'])[:16]} UTC - {row['detail']}"
         for row in rows[:_MOST_ROWS]
     ] or [problem.message]
     if len(rows) > _MOST_ROWS:
@@ -69,7 +75,7 @@ def _describe(problem: Outcome, rows: list[dict[str, Any]]) -> tuple[str, list[s
     what = " ".join(problem.description.split())
     mark = _MARK.get(problem.status, ":grey_question:")
     text = [f"{mark} *{escape(problem.name)}* ({problem.status})", *(f"• {escape(fact)[:300]}" for fact in facts)]
-    text += [f"_{escape(what)[:_MOST_CHARACTERS]}_"] if what else []
+    text += [f"_{escape(what)[:700]}_"] if what else []
     if problem.is_alert:
         text.append(f"Runbook: {_runbook(problem)} · owner {escape(str(problem.meta.get('owner', '-')))}")
     return "\n".join(text)[:2900], [f"  {problem.status.upper():7} {problem.name}", *(f"          {f}" for f in facts)]

@@ -14,7 +14,7 @@
         select
             evaluated_at,
             entity,
-            detail,
+            coalesce(detail, '') as detail,
             coalesce({{ level }}, 2) as level,
             {{ measured }} as measured,
             {{ allowed }} as allowed,

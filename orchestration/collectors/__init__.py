@@ -8,8 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from orchestration.collectors.kafka_connect import connector_status
-from orchestration.collectors.kafka_offsets import kafka_offsets
+from orchestration.collectors.connect import connector_status
+from orchestration.collectors.kafka import kafka_offsets
 from orchestration.dbt import Dbt, Outcome
 from orchestration.settings import Settings
 

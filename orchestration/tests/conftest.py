@@ -1,0 +1,97 @@
+"""A warehouse for the tests: generated orders in a DuckDB file that is built once and copied for each test."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+PROJECT_DIR = Path(__file__).resolve().parents[2]
+# The first healthy tick; every test goes on from here.
+T0 = "2026-03-02T12:00:00Z"
+
+_BUILD = f"""
+from orchestration import flows
+flows.project().run_operation("generate_stream", "{T0}", history_days=3, orders_per_day=12000)
+flows.streaming_dbt_transform.fn("{T0}")
+flows.monitor_streaming.fn("{T0}")
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing of the developer's own: profile, target folder, webhook and Prefect home are the test's."""
+    home = tmp_path_factory.mktemp("home")
+    shutil.copy(PROJECT_DIR / "profiles.example.yml", home / "profiles.yml")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [n for n in os.environ if n.startswith(("SLACK_", "KAFKA_", "STREAMING_OPS_", "DBT_", "PREFECT_"))]:
+            patch.delenv(name)
+        patch.setenv("DBT_PROFILES_DIR", str(home))
+        patch.setenv("DBT_TARGET_PATH", str(home / "target"))
+        patch.setenv("DBT_LOG_PATH", str(home / "logs"))
+        patch.setenv("PREFECT_HOME", str(home / "prefect"))
+        patch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+        patch.setenv("DO_NOT_TRACK", "1")
+        yield
+
+
+@pytest.fixture(scope="session")
+def base_warehouse(tmp_path_factory: pytest.TempPathFactory, _environment: None) -> Path:
+    """Three healthy days up to T0, transformed and evaluated. Built in a process of its own, which closes the file."""
+    file = tmp_path_factory.mktemp("base") / "warehouse.duckdb"
+    subprocess.run(
+        [sys.executable, "-c", _BUILD],
+        cwd=PROJECT_DIR,
+        env=os.environ | {"STREAMING_OPS_DUCKDB_PATH": str(file)},
+        check=True,
+    )
+    return file
+
+
+class Warehouse:
+    """A copy of the base warehouse, and the project on it."""
+
+    def __init__(self, file: Path) -> None:
+        from orchestration import flows
+
+        self.file, self.flows = file, flows
+        self.dbt = flows.project()
+
+    def sql(self, *statements: str) -> list[tuple[Any, ...]]:
+        """Runs statements straight in DuckDB, as the outside world would; returns the last one's rows."""
+        with duckdb.connect(self.file) as connection:
+            connection.execute("set timezone = 'UTC'; set disabled_optimizers = 'statistics_propagation'")
+            for statement in statements:
+                rows = connection.execute(statement)
+            return rows.fetchall()
+
+    def produce(self, until: str, **options: Any) -> None:
+        self.dbt.run_operation("generate_stream", until, **({"orders_per_day": 12000} | options))
+
+    def transform(self, as_of: str) -> None:
+        self.flows.streaming_dbt_transform.fn(as_of)
+
+    def monitor(self, as_of: str) -> dict[str, str]:
+        """Builds tag:monitoring and returns the status of every alert and of whatever else was not well."""
+        outcomes = self.dbt.build("tag:monitoring", as_of)
+        return {o.name: o.status for o in outcomes if o.is_alert or o.is_problem}
+
+    def firing(self, as_of: str) -> dict[str, str]:
+        return {name: status for name, status in self.monitor(as_of).items() if status != "pass"}
+
+
+@pytest.fixture
+def warehouse(base_warehouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
+    """The file keeps its name: DuckDB calls the database by it, and dbt's parsed project knows it by that."""
+    file = tmp_path / "warehouse.duckdb"
+    shutil.copy(base_warehouse, file)
+    monkeypatch.setenv("STREAMING_OPS_DUCKDB_PATH", str(file))
+    return Warehouse(file)
+
+
+Change = Callable[[Warehouse], Any]

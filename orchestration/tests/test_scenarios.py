@@ -1,0 +1,260 @@
+"""Each fault rings its own alert and no other, through real dbt; a healthy stream rings none."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from orchestration.tests.conftest import T0, Change, Warehouse
+
+T1 = "2026-03-02T12:12:00Z"
+T0_MS = 1772452800000
+COLLECTED_AFTER_T0 = "collected_at > '2026-03-02 12:00:00'"
+PUSHED_AFTER_T0 = f"record_metadata['SnowflakeConnectorPushTime']::bigint > {T0_MS}"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    fault: Change
+    fires: dict[str, str]
+    as_of: str = T1
+    is_transformed: bool = True
+
+
+def _produce(until: str = T1, **options: int) -> Change:
+    return lambda warehouse: warehouse.produce(until, **options)
+
+
+def _produce_then(statement: str, until: str = T1) -> Change:
+    return lambda warehouse: (warehouse.produce(until), warehouse.sql(statement))
+
+
+def _dead_topic(warehouse: Warehouse) -> None:
+    warehouse.produce(T1)
+    warehouse.sql(
+        f"delete from STREAMING.ORDER_EVENTS where {PUSHED_AFTER_T0}",
+        """
+        update STREAMING.KAFKA_OFFSETS as later
+        set log_end_offset = landed.next_offset, committed_offset = landed.next_offset
+        from (
+            select
+                record_metadata['partition']::int as partition,
+                max(record_metadata['offset']::bigint) + 1 as next_offset
+            from STREAMING.ORDER_EVENTS group by 1
+        ) as landed
+        where landed.partition = later.partition and later.collected_at >= timestamp '2026-03-02 12:00:00'
+        """,
+    )
+
+
+SCENARIOS = [
+    Scenario("healthy", _produce(), {}),
+    Scenario("stalled partition", _produce(stalled_partition=2), {"partition_stalled": "fail"}),
+    Scenario("dead topic", _dead_topic, {"throughput_below_floor": "fail"}),
+    Scenario(
+        "vanished partition",
+        _produce_then(f"delete from STREAMING.KAFKA_OFFSETS where partition = 3 and {COLLECTED_AFTER_T0}"),
+        {"partition_not_seen": "fail"},
+    ),
+    Scenario(
+        "re-created topic",
+        _produce_then(
+            "update STREAMING.KAFKA_OFFSETS set log_end_offset = 40 "
+            "where partition = 3 and collected_at > '2026-03-02 12:10:00'"
+        ),
+        {"partition_stalled": "fail"},
+    ),
+    Scenario(
+        "throughput drop",
+        _produce_then(
+            f"delete from STREAMING.ORDER_EVENTS where {PUSHED_AFTER_T0} and record_metadata['offset']::bigint % 3 <> 0"
+        ),
+        {"throughput_dropped": "warn"},
+    ),
+    Scenario(
+        "backlog over the limit",
+        _produce_then(
+            "update STREAMING.KAFKA_OFFSETS set log_end_offset = log_end_offset + 20000 "
+            "where partition = 1 and collected_at > '2026-03-02 12:10:00'"
+        ),
+        {"consumer_lag_above_limit": "warn"},
+    ),
+    Scenario("failed task", _produce(failed_task=1), {"connector_not_running": "fail"}),
+    Scenario(
+        "paused connector",
+        _produce_then(f"update STREAMING.CONNECTOR_STATUS set state = 'PAUSED' where {COLLECTED_AFTER_T0}"),
+        {"connector_not_running": "warn"},
+    ),
+    Scenario(
+        "connector without tasks",
+        _produce_then(f"delete from STREAMING.CONNECTOR_STATUS where task_id is not null and {COLLECTED_AFTER_T0}"),
+        {"connector_not_running": "fail"},
+    ),
+    Scenario(
+        "connector deleted",
+        _produce_then(
+            f"update STREAMING.CONNECTOR_STATUS set connector = 'another' where {COLLECTED_AFTER_T0}",
+            until="2026-03-02T12:20:00Z",
+        ),
+        {"connector_not_running": "fail"},
+        as_of="2026-03-02T12:20:00Z",
+    ),
+    Scenario(
+        "stale collectors",
+        lambda warehouse: (
+            warehouse.produce("2026-03-02T12:20:00Z"),
+            warehouse.sql(
+                f"delete from STREAMING.KAFKA_OFFSETS where {COLLECTED_AFTER_T0}",
+                f"delete from STREAMING.CONNECTOR_STATUS where {COLLECTED_AFTER_T0}",
+            ),
+        ),
+        {"monitoring_stale": "warn"},
+        as_of="2026-03-02T12:20:00Z",
+    ),
+    Scenario(
+        "late transform",
+        _produce("2026-03-02T12:20:00Z"),
+        {"transform_behind": "warn"},
+        as_of="2026-03-02T12:20:00Z",
+        is_transformed=False,
+    ),
+    Scenario(
+        "producer's clock ahead",
+        _produce_then(
+            f"""
+            update STREAMING.ORDER_EVENTS set record_metadata = {{
+                'topic': record_metadata['topic']::varchar, 'partition': record_metadata['partition']::int,
+                'offset': record_metadata['offset']::bigint, 'key': record_metadata['key']::varchar,
+                'CreateTime': record_metadata['CreateTime']::bigint + 600000,
+                'SnowflakeConnectorPushTime': record_metadata['SnowflakeConnectorPushTime']::bigint
+            }}::variant where {PUSHED_AFTER_T0}
+            """
+        ),
+        {"clock_skew_above_limit": "fail"},
+    ),
+    Scenario(
+        "slow connector",
+        _produce_then(
+            f"""
+            update STREAMING.ORDER_EVENTS set record_metadata = {{
+                'topic': record_metadata['topic']::varchar, 'partition': record_metadata['partition']::int,
+                'offset': record_metadata['offset']::bigint, 'key': record_metadata['key']::varchar,
+                'CreateTime': record_metadata['CreateTime']::bigint - 200000,
+                'SnowflakeConnectorPushTime': record_metadata['SnowflakeConnectorPushTime']::bigint
+            }}::variant where {PUSHED_AFTER_T0}
+            """
+        ),
+        {"end_to_end_latency_above_limit": "warn"},
+    ),
+]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_a_fault_fires_exactly_its_own_alert(scenario: Scenario, warehouse: Warehouse) -> None:
+    scenario.fault(warehouse)
+    if scenario.is_transformed:
+        warehouse.transform(scenario.as_of)
+
+    assert warehouse.firing(scenario.as_of) == scenario.fires
+
+    # On the very tick that an alert fires the history has its rows ...
+    metrics = warehouse.sql(
+        f"select distinct metric_type from MONITORING.STREAMING_METRICS where timestamp = '{scenario.as_of[:-1]}'"
+    )
+    assert len(metrics) == 11
+    # ... and the alert's own table says what was measured against what, and since when.
+    for alert in scenario.fires:
+        rows = warehouse.sql(f"select measured, allowed, since, detail from MONITORING.{alert} where level > 0")
+        assert rows
+        assert all(value not in (None, "") for row in rows for value in row), rows
+
+
+def test_an_alert_ends_when_its_fault_does(warehouse: Warehouse) -> None:
+    warehouse.produce(T1, stalled_partition=2, failed_task=0)
+    assert set(warehouse.firing(T1)) == {"partition_stalled", "connector_not_running"}
+    # The generator releases what the partition held back; ten minutes on, its backlog no longer shows in the latency.
+    later = "2026-03-02T12:22:00Z"
+    warehouse.produce(later)
+    warehouse.transform(later)
+    assert warehouse.firing(later) == {}
+
+
+def test_a_drop_does_not_become_the_new_normal_within_hours(warehouse: Warehouse) -> None:
+    later = "2026-03-02T16:00:00Z"
+    warehouse.produce(later)
+    warehouse.sql(
+        f"delete from STREAMING.ORDER_EVENTS where {PUSHED_AFTER_T0} and record_metadata['offset']::bigint % 3 <> 0"
+    )
+    warehouse.transform(later)
+    assert warehouse.firing(later) == {"throughput_dropped": "warn"}
+
+
+def test_without_broker_offsets_lag_is_estimated_and_says_so(warehouse: Warehouse) -> None:
+    warehouse.produce(T1)
+    warehouse.sql("delete from STREAMING.KAFKA_OFFSETS")
+    warehouse.transform(T1)
+    warehouse.monitor(T1)
+    rows = warehouse.sql(
+        "select distinct lag_method, state, log_end_offset "
+        f"from MONITORING.CONSUMER_LAG where evaluated_at = '{T1[:-1]}'"
+    )
+    assert rows == [("estimated", "ok", None)]
+
+
+def test_the_monitor_that_stopped_is_seen_by_whoever_runs_its_test(warehouse: Warehouse) -> None:
+    result = warehouse.dbt._invoke("test", "--select", "monitoring_stale", as_of="2026-03-02T13:30:00Z")
+    assert [str(node.status) for node in result.result.results] == ["fail"]
+
+
+def test_missed_marks_are_evaluated_by_the_next_tick(warehouse: Warehouse) -> None:
+    later = "2026-03-02T12:47:03Z"
+    warehouse.produce(later)
+    warehouse.monitor(later)
+    marks = warehouse.sql(
+        "select distinct strftime(timestamp, '%H:%M:%S') from MONITORING.STREAMING_METRICS order by 1"
+    )
+    assert [mark for (mark,) in marks] == [
+        "12:00:00", "12:05:00", "12:10:00", "12:15:00", "12:20:00",
+        "12:25:00", "12:30:00", "12:35:00", "12:40:00", "12:47:03",
+    ]  # fmt: skip
+    # What they say is what they would have said then: no lag was ever large, no window ever empty.
+    assert warehouse.sql("select min(event_count) > 0, max(p95_seconds) < 60 from MONITORING.END_TO_END_LATENCY") == [
+        (True, True)
+    ]
+
+
+def test_a_tick_repeated_changes_nothing(warehouse: Warehouse) -> None:
+    warehouse.produce(T1)
+    counts = """
+        select
+            (select count(*) from MONITORING.STREAMING_METRICS),
+            (select count(*) from MONITORING.CONSUMER_LAG),
+            (select sum(record_count) from MONITORING.ORDER_EVENT_BUCKETS)
+    """
+    warehouse.monitor(T1)
+    first = warehouse.sql(counts)
+    warehouse.monitor(T1)
+    assert warehouse.sql(counts) == first
+
+
+def test_the_past_can_be_evaluated_again_with_an_as_of(warehouse: Warehouse) -> None:
+    assert warehouse.firing("2026-03-02T10:00:00Z") == {}
+    rows = warehouse.sql(
+        "select max(landed_offset) from MONITORING.CONSUMER_LAG where evaluated_at = '2026-03-02 10:00:00'"
+    )
+    landed = warehouse.sql(
+        "select max(record_metadata['offset']::bigint) from STREAMING.ORDER_EVENTS "
+        f"where record_metadata['SnowflakeConnectorPushTime']::bigint < {T0_MS - 7_200_000}"
+    )
+    assert rows == landed
+
+
+def test_as_of_must_be_an_instant(warehouse: Warehouse) -> None:
+    with pytest.raises(Exception, match="as_of must be ISO 8601"):
+        warehouse.dbt.query("select {{ as_of() }}", "yesterday")
+
+
+def test_t0_is_what_the_table_says() -> None:
+    from datetime import datetime
+
+    assert datetime.fromisoformat(T0).timestamp() * 1000 == T0_MS

@@ -1,0 +1,173 @@
+"""What Slack is sent, and what happens when it does not take it."""
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from orchestration.dbt import Outcome
+from orchestration.settings import Settings
+from orchestration.slack import DeliveryError, deliver, message
+
+AS_OF = "2026-03-02T12:12:00Z"
+SECRET = "T000/B000/s3cr3tPart"
+
+
+class Receiver:
+    """A webhook on loopback that answers with each of `answers` in turn: (status, body, headers)."""
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[int, str, dict[str, str]]] = []
+        self.received: list[dict[str, Any]] = []
+        receiver = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                receiver.received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                status, body, headers = receiver.answers.pop(0) if receiver.answers else (200, "ok", {})
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body.encode())
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.settings = Settings(slack_webhook_url=f"http://127.0.0.1:{self.server.server_port}/services/{SECRET}")
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.server.shutdown()
+    receiver.server.server_close()
+
+
+def _alert(name: str = "partition_stalled", status: str = "fail", **row: Any) -> tuple[Outcome, dict[str, Any]]:
+    meta = {"owner": "data-engineering", "runbook": f"README.md#{name}"}
+    outcome = Outcome(name, "test", status, "Got 2 results", "Records wait.", meta, is_alert=True)
+    defaults = {"level": 2, "entity": "orders partition 4", "measured": "stalled", "allowed": "not stalled"}
+    return outcome, {"alert": name, **defaults, "since": "2026-03-02 12:10:00", "detail": "144 events", **row}
+
+
+def test_a_message_says_what_measured_against_what_since_when_and_where_to_read_on(receiver: Receiver) -> None:
+    outcome, row = _alert()
+    content = message("monitor-streaming", AS_OF, [outcome, Outcome("consumer_lag", "model", "success", "OK")], [row])
+    assert content is not None
+    deliver(content, receiver.settings)
+    (sent,) = receiver.received
+    assert [block["type"] for block in sent["blocks"]] == ["header", "section", "context"]
+    text = sent["blocks"][1]["text"]["text"]
+    for fact in (
+        "partition_stalled",
+        "orders partition 4: stalled, allowed not stalled",
+        "12:10",
+        "144 events",
+        "README.md#partition_stalled",
+    ):
+        assert fact in text
+    assert "1 fail" in sent["blocks"][0]["text"]["text"]
+
+
+def test_nothing_is_sent_when_all_is_well() -> None:
+    assert message("run", AS_OF, [Outcome("a", "test", "pass", ""), Outcome("b", "model", "success", "")], []) is None
+
+
+@pytest.mark.parametrize("status", ["warn", "fail", "error", "skipped"])
+def test_every_status_of_dbt_that_is_not_well_is_told(status: str) -> None:
+    content = message("run", AS_OF, [Outcome("m", "model", status, "why")], [])
+    assert content is not None
+    assert f"1 {status}" in content.text
+    assert "why" in content.text
+
+
+@pytest.mark.parametrize("answer", [(500, "oops", {}), (503, "", {}), (429, "slow down", {"Retry-After": "1"})])
+def test_a_passing_trouble_is_retried_and_the_message_arrives(
+    receiver: Receiver, answer: tuple[int, str, dict[str, str]]
+) -> None:
+    receiver.answers = [answer, answer]
+    content = message("run", AS_OF, [_alert()[0]], [_alert()[1]])
+    assert content is not None
+    deliver(content, receiver.settings)
+    assert len(receiver.received) == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [((404, "no_service", {}), "no_service"), ((400, "invalid_payload", {}), "400"), ((200, "not ok", {}), "not ok")],
+)
+def test_a_refusal_is_an_error_at_once_and_does_not_tell_the_address(
+    receiver: Receiver, answer: tuple[int, str, dict[str, str]], expected: str
+) -> None:
+    receiver.answers = [answer]
+    content = message("run", AS_OF, [_alert()[0]], [_alert()[1]])
+    assert content is not None
+    with pytest.raises(DeliveryError, match=expected) as error:
+        deliver(content, receiver.settings)
+    assert SECRET not in str(error.value)
+    assert len(receiver.received) == 1
+
+
+def test_a_server_that_keeps_failing_is_an_error(receiver: Receiver) -> None:
+    receiver.answers = [(500, "down", {})] * 10
+    content = message("run", AS_OF, [_alert()[0]], [_alert()[1]])
+    assert content is not None
+    with pytest.raises(DeliveryError, match="500"):
+        deliver(content, receiver.settings)
+    assert len(receiver.received) == 4
+
+
+def test_nobody_listening_is_an_error_that_does_not_tell_the_address(receiver: Receiver) -> None:
+    receiver.server.shutdown()
+    receiver.server.server_close()
+    content = message("run", AS_OF, [_alert()[0]], [_alert()[1]])
+    assert content is not None
+    with pytest.raises(DeliveryError, match="could not be reached") as error:
+        deliver(content, receiver.settings)
+    assert SECRET not in repr(error.value)
+    assert error.value.__suppress_context__
+
+
+def test_without_a_webhook_the_message_is_logged_and_says_why(caplog: pytest.LogCaptureFixture) -> None:
+    content = message("run", AS_OF, [_alert()[0]], [_alert()[1]])
+    assert content is not None
+    deliver(content, Settings())
+    assert "SLACK_WEBHOOK_URL is not set" in caplog.text
+    assert "orders partition 4" in caplog.text
+
+
+def test_text_from_outside_pings_nobody_and_breaks_nothing(receiver: Receiver) -> None:
+    outcome, row = _alert(entity="<!channel> <https://evil|click> &amp;", detail="*bold* `code` <@U123>\n```")
+    content = message("run", AS_OF, [outcome], [row])
+    assert content is not None
+    deliver(content, receiver.settings)
+    sent = json.dumps(receiver.received[0])
+    assert "<!channel>" not in sent
+    assert "<@U123>" not in sent
+    assert "<https://evil" not in sent
+    assert "&lt;!channel&gt;" in sent
+
+
+def test_sixty_problems_with_long_texts_stay_within_slacks_limits() -> None:
+    pairs = [_alert(f"alert_{n}", detail="x" * 5000, entity="y" * 3000) for n in range(60)]
+    content = message("run", AS_OF, [outcome for outcome, _ in pairs], [row for _, row in pairs for _ in range(9)])
+    assert content is not None
+    assert len(content.blocks) <= 50
+    assert all(len(block["text"]["text"]) <= 3000 for block in content.blocks if block["type"] == "section")
+    assert len(json.dumps(content.blocks)) < 13_000
+    told = sum(block["type"] == "section" for block in content.blocks)
+    assert told > 3
+    assert f"and {60 - told} more" in json.dumps(content.blocks)
+
+
+def test_a_mistyped_webhook_is_an_error_that_hides_it() -> None:
+    with pytest.raises(ValueError, match="slack_webhook_url") as error:
+        Settings(slack_webhook_url="hooks.slack.com/services/T000/B000/s3cr3tPart")
+    assert "s3cr3tPart" not in str(error.value)

@@ -1,0 +1,190 @@
+"""Every landed record ends in exactly one place, once, whatever order the world delivers it in."""
+
+from typing import Any
+
+from orchestration.tests.conftest import T0, Warehouse
+
+T0_MS = 1772452800000
+DAY_MS = 86_400_000
+
+
+def _land(warehouse: Warehouse, *records: tuple[dict[str, Any] | None, dict[str, Any] | None]) -> None:
+    for metadata, content in records:
+        values = [
+            f"{{{', '.join(f'{k!r}: {v!r}' for k, v in part.items())}}}::variant" if part else "null"
+            for part in (metadata, content)
+        ]
+        warehouse.sql(f"insert into STREAMING.ORDER_EVENTS values ({', '.join(values)})")
+
+
+def _record(
+    offset: int, event_type: str, event_ts: str, *, order_id: str = "X1", pushed_ms: int = T0_MS + 1000, **content: Any
+):
+    metadata = {
+        "topic": "orders",
+        "partition": 9,
+        "offset": offset,
+        "CreateTime": pushed_ms - 500,
+        "SnowflakeConnectorPushTime": pushed_ms,
+    }
+    payload = {"event_id": f"x{offset}", "event_type": event_type, "event_ts": event_ts, "order_id": order_id}
+    return metadata, payload | {"customer_id": "C1", "amount": 12.5, "currency": "EUR"} | content
+
+
+def _order(warehouse: Warehouse, order_id: str = "X1") -> dict[str, Any]:
+    names = [
+        "order_status",
+        "latest_event_type",
+        "event_count",
+        "first_event_at",
+        "last_event_at",
+        "amount",
+        "latest_offset",
+    ]
+    rows = warehouse.sql(f"select {', '.join(names)} from ANALYTICS.FCT_ORDERS where order_id = '{order_id}'")
+    assert len(rows) == 1
+    return dict(zip(names, map(str, rows[0]), strict=True))
+
+
+def test_the_incremental_tables_equal_a_full_refresh(warehouse: Warehouse) -> None:
+    for minute in (7, 31, 32, 55):
+        warehouse.produce(f"2026-03-02T12:{minute:02}:00Z", stalled_partition=1 if minute == 31 else None)
+        warehouse.transform(f"2026-03-02T12:{minute:02}:00Z")
+    # Left out: what says when a record was loaded. VARIANT is compared as text.
+    tables = {
+        "FCT_ORDERS": "* exclude (loaded_at, load_id)",
+        "FCT_ORDER_EVENTS": "* exclude (loaded_at, load_id, landed_at, pushed_at)",
+        "REJECTED_ORDER_EVENTS": "* exclude (loaded_at, load_id, landed_at, pushed_at, record_metadata) "
+        "replace (record_content::varchar as record_content)",
+    }
+    warehouse.sql(
+        *(f"create table main.{table} as select {columns} from ANALYTICS.{table}" for table, columns in tables.items())
+    )
+    warehouse.dbt._invoke("run", "--select", "tag:streaming", "--full-refresh", as_of="2026-03-02T13:00:00Z")
+    for table, columns in tables.items():
+        rebuilt = f"(select {columns} from ANALYTICS.{table})"
+        assert warehouse.sql(f"select count(*) from (from main.{table} except from {rebuilt})") == [(0,)]
+        assert warehouse.sql(f"select count(*) from (from {rebuilt} except from main.{table})") == [(0,)]
+
+
+def test_every_landed_record_is_in_exactly_one_place(warehouse: Warehouse) -> None:
+    warehouse.produce("2026-03-02T12:30:00Z")
+    warehouse.transform("2026-03-02T12:30:00Z")
+    landed, events, rejected, shared = warehouse.sql(
+        """
+        select
+            (
+                select count(distinct (record_metadata['partition']::int, record_metadata['offset']::bigint))
+                from STREAMING.ORDER_EVENTS
+            ),
+            (select count(*) from ANALYTICS.FCT_ORDER_EVENTS),
+            (select count(*) from ANALYTICS.REJECTED_ORDER_EVENTS),
+            (select count(*) from ANALYTICS.FCT_ORDER_EVENTS join ANALYTICS.REJECTED_ORDER_EVENTS using (record_id))
+        """
+    )[0]
+    assert (landed, shared) == (events + rejected, 0)
+    assert rejected > 0
+    reasons = warehouse.sql("select distinct rejected_reason from ANALYTICS.REJECTED_ORDER_EVENTS order by 1")
+    assert reasons == [("invalid_amount",), ("missing_order_id",), ("tombstone",)]
+
+
+def test_a_redelivered_record_counts_once_also_when_it_comes_later(warehouse: Warehouse) -> None:
+    record = _record(1, "order_created", "2026-03-02T11:59:00Z")
+    again = ({**record[0], "SnowflakeConnectorPushTime": T0_MS + 400_000}, record[1])
+    _land(warehouse, record, record)
+    warehouse.transform("2026-03-02T12:05:00Z")
+    _land(warehouse, again)
+    warehouse.transform("2026-03-02T12:10:00Z")
+    assert _order(warehouse)["event_count"] == "1"
+
+
+def test_a_late_event_changes_its_order_as_if_it_had_come_in_time(warehouse: Warehouse) -> None:
+    _land(
+        warehouse,
+        _record(1, "order_created", "2026-02-20T10:00:00Z"),
+        _record(3, "order_shipped", "2026-02-22T10:00:00Z"),
+    )
+    warehouse.transform("2026-03-02T12:05:00Z")
+    # Eight days late by event time, and behind in event order: but it arrives now, and that is what counts.
+    _land(warehouse, _record(4, "order_paid", "2026-02-20T12:00:00+02:00", pushed_ms=T0_MS + 400_000, amount=99))
+    warehouse.transform("2026-03-02T12:10:00Z")
+    assert _order(warehouse) == {
+        "order_status": "shipped",
+        "latest_event_type": "order_shipped",
+        "event_count": "3",
+        "first_event_at": "2026-02-20 10:00:00",
+        "last_event_at": "2026-02-22 10:00:00",
+        "amount": "12.50",
+        "latest_offset": "3",
+    }
+
+
+def test_equal_event_times_are_decided_by_the_offset(warehouse: Warehouse) -> None:
+    _land(
+        warehouse, _record(8, "order_paid", "2026-03-02T11:00:00Z"), _record(7, "order_created", "2026-03-02T11:00:00Z")
+    )
+    warehouse.transform("2026-03-02T12:05:00Z")
+    assert _order(warehouse)["order_status"] == "paid"
+
+
+def test_a_recreated_topic_is_no_replay(warehouse: Warehouse) -> None:
+    _land(warehouse, _record(1, "order_created", "2026-03-02T11:00:00Z"))
+    warehouse.transform("2026-03-02T12:05:00Z")
+    _land(warehouse, _record(1, "order_paid", "2026-03-02T11:30:00Z", pushed_ms=T0_MS + 400_000))
+    warehouse.transform("2026-03-02T12:10:00Z")
+    assert (_order(warehouse)["order_status"], _order(warehouse)["event_count"]) == ("paid", "2")
+
+
+def test_records_without_metadata_are_found_and_found_once(warehouse: Warehouse) -> None:
+    _, content = _record(1, "order_created", "2026-03-02T11:00:00Z")
+    append_time_only = {"topic": "orders", "partition": 9, "offset": 5, "LogAppendTime": T0_MS - 10 * DAY_MS}
+    _land(
+        warehouse,
+        (None, content),
+        (None, None),
+        (
+            append_time_only,
+            content | {"event_id": "x5", "event_type": "order_paid", "event_ts": "2026-03-02T11:05:00Z"},
+        ),
+    )
+    for minute in (5, 10):
+        warehouse.transform(f"2026-03-02T12:{minute:02}:00Z")
+    assert (_order(warehouse)["order_status"], _order(warehouse)["event_count"]) == ("paid", "2")
+    assert warehouse.sql("select count(*) from ANALYTICS.REJECTED_ORDER_EVENTS where record_id like 'content/%'") == [
+        (1,)
+    ]
+
+
+def test_a_record_from_the_future_does_not_move_the_window(warehouse: Warehouse) -> None:
+    _land(warehouse, _record(1, "order_created", "2026-03-02T11:00:00Z", pushed_ms=T0_MS + 300 * DAY_MS))
+    warehouse.transform("2026-03-02T12:05:00Z")
+    _land(warehouse, _record(2, "order_paid", "2026-03-02T11:30:00Z", pushed_ms=T0_MS + 400_000))
+    warehouse.transform("2026-03-02T12:10:00Z")
+    assert _order(warehouse)["event_count"] == "2"
+
+
+def test_what_no_one_expected_is_kept(warehouse: Warehouse) -> None:
+    _land(
+        warehouse,
+        _record(1, "order_created", "2026-03-02T11:00:00Z", currency="XAU", gift_wrap="yes"),
+        _record(2, "order_teleported", "2026-03-02T11:01:00Z"),
+    )
+    warehouse.transform("2026-03-02T12:05:00Z")
+    assert (_order(warehouse)["order_status"], _order(warehouse)["event_count"]) == ("unknown", "2")
+
+
+def test_orders_catch_up_after_a_run_that_ended_between_the_models(warehouse: Warehouse) -> None:
+    _land(warehouse, _record(1, "order_created", "2026-03-02T11:00:00Z"))
+    warehouse.dbt._invoke("run", "--select", "order_event_records", as_of="2026-03-02T12:05:00Z")
+    _land(warehouse, _record(2, "order_created", "2026-03-02T11:00:00Z", order_id="X2", pushed_ms=T0_MS + 300_000))
+    warehouse.transform("2026-03-02T12:10:00Z")
+    assert _order(warehouse, "X1")["event_count"] == _order(warehouse, "X2")["event_count"] == "1"
+
+
+def test_a_missed_run_loses_nothing_and_a_caught_up_one_does_nothing(warehouse: Warehouse) -> None:
+    warehouse.produce("2026-03-02T20:00:00Z")
+    warehouse.transform("2026-03-02T20:00:00Z")
+    loads = warehouse.sql("select max(load_id), count(*) from ANALYTICS.ORDER_EVENT_RECORDS")
+    warehouse.transform("2026-03-02T20:05:00Z")
+    assert warehouse.sql("select max(load_id), count(*) from ANALYTICS.ORDER_EVENT_RECORDS") == loads
+    assert warehouse.dbt.query("{{ pending_records() }}", T0)[0]["pending_records"] == 0
