@@ -64,7 +64,7 @@ bench: setup ## a tick against its floor, and over 100 thousand and 10 million r
 
 lock: setup ## requirements.txt anew from pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-header \
-	  --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.txt
+	  --no-strip-extras --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.txt
 
 clean: ## removes what the targets above made, but not profiles.yml and not the DuckDB file
 	rm -rf .venv target logs dbt_packages .pytest_cache .ruff_cache
