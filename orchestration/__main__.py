@@ -22,8 +22,14 @@ def main(verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also sho
 
 @app.command()
 def tick(as_of: AsOf = None) -> None:
-    """Monitors, alerts and transforms, once."""
+    """Monitors, alerts and transforms, once, and shows the health table."""
+    from orchestration.flows import project
+    from orchestration.health import show_health
+    from orchestration.settings import parse_as_of
+
+    as_of = parse_as_of(as_of)
     _run("streaming_tick", as_of)
+    show_health(project(), as_of, console)
 
 
 @app.command()

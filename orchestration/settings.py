@@ -5,11 +5,14 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
+from dotenv import load_dotenv
 from pydantic import Field, HttpUrl, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 
+# The profile reads the environment too: so .env goes there, and not only into Settings.
+load_dotenv(PROJECT_DIR / ".env")
 # None of the tools calls home. Whoever wants that says so in the environment.
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
@@ -20,9 +23,7 @@ os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "orchestration")
 class Settings(BaseSettings):
     """Every field is an environment variable; a wrong value is an error that names the variable, never the value."""
 
-    model_config = SettingsConfigDict(
-        env_file=PROJECT_DIR / ".env", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
-    )
+    model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)
 
     slack_webhook_url: SecretStr | None = Field(None, description="Slack incoming webhook. None: messages are printed.")
     streaming_ops_min_events: int = Field(1, ge=1, description="The transform runs from this many pending records on.")
@@ -36,6 +37,13 @@ class Settings(BaseSettings):
     kafka_connect_url: HttpUrl | None = Field(None, description="Kafka Connect's REST address. None: not collected.")
     kafka_connect_user: str | None = Field(None, description="User of the REST API, if it wants one.")
     kafka_connect_password: SecretStr | None = Field(None, description="Its password.")
+
+    @field_validator("kafka_connect_url")
+    @classmethod
+    def _has_no_password(cls, url: HttpUrl | None) -> HttpUrl | None:
+        if url is not None and (url.username or url.password):
+            raise ValueError("must not hold credentials: give KAFKA_CONNECT_USER and KAFKA_CONNECT_PASSWORD")
+        return url
 
     @field_validator("slack_webhook_url")
     @classmethod

@@ -10,6 +10,12 @@ marks as (
 
 ),
 
+topics as (
+
+    select distinct topic from {{ ref('expected_topics') }}
+
+),
+
 landed as (
 
     {{ landed_since(epoch_ms(marks[0] - window), epoch_ms(marks[1] + window)) }}
@@ -43,7 +49,7 @@ end_to_end_latency as (
             when latencies.latency_seconds is not null then 0
         end) as skewed_pct
     from marks
-    cross join {{ ref('expected_topics') }} as topics
+    cross join topics
     left join latencies
         on
             topics.topic = latencies.topic

@@ -6,6 +6,12 @@ marks as (
 
 ),
 
+topics as (
+
+    select distinct topic from {{ ref('expected_topics') }}
+
+),
+
 baselines as (
 
     select * from {{ ref('throughput_baselines') }}
@@ -19,7 +25,7 @@ windows as (
         topics.topic,
         cast(coalesce(sum(buckets.record_count), 0) as bigint) as event_count
     from marks
-    cross join {{ ref('expected_topics') }} as topics
+    cross join topics
     left join {{ ref('order_event_buckets') }} as buckets
         on
             topics.topic = buckets.topic

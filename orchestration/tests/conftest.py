@@ -26,6 +26,8 @@ flows.monitor_streaming.fn("{T0}")
 @pytest.fixture(scope="session", autouse=True)
 def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Nothing of the developer's own: profile, target folder, webhook and Prefect home are the test's."""
+    import orchestration.settings  # noqa: F401  reads the developer's .env, which is taken away again below
+
     home = tmp_path_factory.mktemp("home")
     shutil.copy(PROJECT_DIR / "profiles.example.yml", home / "profiles.yml")
     with pytest.MonkeyPatch.context() as patch:
