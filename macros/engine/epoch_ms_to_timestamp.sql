@@ -1,5 +1,10 @@
+{# NULL outside the years 1970 to 9999: a producer that writes nanoseconds must not
+   break every query of the view. #}
 {% macro epoch_ms_to_timestamp(epoch_ms) -%}
-    {{ return(adapter.dispatch('epoch_ms_to_timestamp')(epoch_ms)) }}
+    case
+        when {{ epoch_ms }} between 0 and 253402300799999
+            then {{ adapter.dispatch('epoch_ms_to_timestamp')(epoch_ms) }}
+    end
 {%- endmacro %}
 
 {% macro duckdb__epoch_ms_to_timestamp(epoch_ms) -%}

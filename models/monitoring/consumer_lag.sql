@@ -71,10 +71,19 @@ facts as (
         broker.produced_at,
         broker.collected_at,
         measured_topics.topic is not null as is_measured,
-        {{ dbt.datediff('landed.last_landed_at', 'partitions.evaluated_at', 'second') }} as silent_seconds,
-        coalesce(
-            broker.is_rewound
-            or (broker.log_end_offset <= landed.landed_offset and broker.collected_at > landed.last_landed_at),
+        case
+            when landed.last_landed_at > partitions.evaluated_at then 0
+            else {{ dbt.datediff('landed.last_landed_at', 'partitions.evaluated_at', 'second') }}
+        end as silent_seconds,
+        -- What has landed cannot be ahead of the broker, unless its offsets began again.
+        coalesce(broker.is_rewound, false)
+        or coalesce(
+            broker.log_end_offset <= landed.landed_offset and broker.collected_at > landed.last_landed_at, false
+        )
+        or coalesce(
+            broker.log_end_offset <= landed.earlier_landed_offset
+            and broker.collected_at
+            >= {{ dbt.dateadd('minute', -var('stalled_after_minutes'), 'partitions.evaluated_at') }},
             false
         ) as is_rewound
     from partitions

@@ -1,9 +1,7 @@
 {{ config(materialized='table') }}
 
-{# The history is streaming_metrics, the last model of a tick: a mark is done when
-   its metrics are there. No ref(), for that model is downstream of this one. -#}
 {%- set interval = var('evaluation_interval_minutes') -%}
-{%- set history = load_relation(this.incorporate(path={'identifier': 'streaming_metrics'})) -%}
+{%- set history = evaluation_history(this) -%}
 {%- set midnight = as_of_instant().replace(hour=0, minute=0, second=0, microsecond=0) -%}
 {%- set steps = (as_of_instant() - midnight).total_seconds() // (interval * 60) -%}
 {%- set last_mark = midnight + modules.datetime.timedelta(minutes=steps * interval) -%}
@@ -40,7 +38,7 @@ missed_marks as (
     from recent_marks
     where
         recent_marks.evaluated_at <= {{ dbt.dateadd('minute', -interval, as_of()) }}
-        and recent_marks.evaluated_at > (select min(history.evaluated_at) from history)
+        and recent_marks.evaluated_at > (select min(timestamp) from {{ history }})
         and not exists (
             select 1
             from history

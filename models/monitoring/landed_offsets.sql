@@ -14,18 +14,12 @@ buckets as (
 
 ),
 
-landed as (
+last_landings as (
 
     select
         marks.evaluated_at,
         buckets.topic,
         buckets.partition,
-        max(buckets.max_offset) as landed_offset,
-        max(case
-            when buckets.bucket_start
-                < {{ dbt.dateadd('minute', -var('stalled_after_minutes'), 'marks.evaluated_at') }}
-                then buckets.max_offset
-        end) as earlier_landed_offset,
         max(buckets.last_landed_at) as last_landed_at
     from marks
     inner join buckets on marks.evaluated_at > buckets.bucket_start
@@ -33,26 +27,32 @@ landed as (
 
 ),
 
--- The hour up to the partition's last record: what it did when it last worked,
--- however long ago that was.
+-- The hour up to the partition's last record, however long ago that was: what it
+-- did when it last worked. Offsets from before are not looked at, so that a
+-- re-created topic, whose offsets begin again, is not measured by its old ones.
 landed_offsets as (
 
     select
-        landed.evaluated_at,
-        landed.topic,
-        landed.partition,
-        landed.landed_offset,
-        landed.earlier_landed_offset,
-        landed.last_landed_at,
+        last_landings.evaluated_at,
+        last_landings.topic,
+        last_landings.partition,
+        max(buckets.max_offset) as landed_offset,
+        max(case
+            when buckets.bucket_start
+                < {{ dbt.dateadd('minute', -var('stalled_after_minutes'), 'last_landings.evaluated_at') }}
+                then buckets.max_offset
+        end) as earlier_landed_offset,
+        last_landings.last_landed_at,
         sum(buckets.record_count) / cast(3600 as double) as records_per_second
-    from landed
+    from last_landings
     inner join buckets
         on
-            landed.topic = buckets.topic
-            and landed.partition = buckets.partition
-            and landed.last_landed_at >= buckets.bucket_start
-            and {{ dbt.dateadd('minute', -60, 'landed.last_landed_at') }} < buckets.bucket_start
-    group by 1, 2, 3, 4, 5, 6
+            last_landings.topic = buckets.topic
+            and last_landings.partition = buckets.partition
+            and last_landings.evaluated_at > buckets.bucket_start
+            and last_landings.last_landed_at >= buckets.bucket_start
+            and {{ dbt.dateadd('minute', -60, 'last_landings.last_landed_at') }} < buckets.bucket_start
+    group by last_landings.evaluated_at, last_landings.topic, last_landings.partition, last_landings.last_landed_at
 
 )
 

@@ -21,8 +21,9 @@ order_event_buckets as (
         max(landed_at) as last_landed_at
     from landed
     group by 1, 2, 3
-    -- Not as a WHERE: see landed_since.
-    having max(landed_at) is not null
+    -- Not as a WHERE: see landed_since. Before the window only the records without
+    -- the time key were read: those minutes stay as they are.
+    having min(landed_at) >= {{ timestamp_literal(from_at) }}
 
 )
 

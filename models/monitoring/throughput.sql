@@ -18,6 +18,7 @@ baselines as (
 
 ),
 
+-- Whole minutes: a tick seldom starts on one, and half a bucket is no drop.
 windows as (
 
     select
@@ -29,8 +30,8 @@ windows as (
     left join {{ ref('order_event_buckets') }} as buckets
         on
             topics.topic = buckets.topic
-            and marks.evaluated_at > buckets.bucket_start
-            and {{ dbt.dateadd('minute', -5, 'marks.evaluated_at') }} <= buckets.bucket_start
+            and {{ dbt.date_trunc('minute', 'marks.evaluated_at') }} > buckets.bucket_start
+            and {{ dbt.dateadd('minute', -5, dbt.date_trunc('minute', 'marks.evaluated_at')) }} <= buckets.bucket_start
     group by 1, 2
 
 ),

@@ -36,10 +36,11 @@ records as (
 
 pending as (
 
+    -- A record that does not say when it landed came after the last load.
     select
         marks.evaluated_at,
         records.record_id,
-        records.landed_at
+        coalesce(records.landed_at, (select max(loaded.loaded_at) from loaded)) as landed_at
     from marks
     inner join records
         on
@@ -54,8 +55,10 @@ transform_backlog as (
         marks.evaluated_at,
         cast(count(pending.record_id) as bigint) as pending_records,
         min(pending.landed_at) as oldest_pending_at,
-        cast(coalesce({{ dbt.datediff('min(pending.landed_at)', 'marks.evaluated_at', 'second') }}, 0) as bigint)
-            as oldest_pending_seconds
+        cast(case
+            when count(pending.record_id) = 0 then 0
+            else {{ dbt.datediff('min(pending.landed_at)', 'marks.evaluated_at', 'second') }}
+        end as bigint) as oldest_pending_seconds
     from marks
     left join pending on marks.evaluated_at = pending.evaluated_at
     group by marks.evaluated_at

@@ -58,7 +58,7 @@ latest_values as (
 
     select
         order_id,
-        max_by(customer_id, event_rank) as customer_id,
+        max_by(customer_id, case when customer_id is not null then event_rank end) as customer_id,
         max_by(amount, case when amount is not null then event_rank end) as amount,
         max_by(currency, case when currency is not null then event_rank end) as currency
     from (

@@ -13,9 +13,9 @@ watch_consumer_lag as (
         consumer_group || ' on ' || topic as entity,
         cast(sum(lag_events) as bigint) as lag_events,
         max(lag_seconds) as lag_seconds,
-        'partition ' || max_by(partition, lag_events) || ' is furthest behind, by '
+        coalesce('partition ' || max_by(partition, lag_events) || ' is furthest behind, by '
         || max(lag_events) || ' events; the oldest waits for ' || max(lag_seconds) || ' s ('
-        || max(lag_method) || ')' as detail
+        || max(lag_method) || ')', 'the lag of no partition is known') as detail
     from consumer_lag
     group by evaluated_at, consumer_group, topic
 

@@ -14,9 +14,9 @@ watch_latency as (
         event_count,
         p95_seconds,
         skewed_pct,
-        'p50 ' || round(p50_seconds, 1) || ' s, p99 ' || round(p99_seconds, 1) || ' s, from '
-        || round(min_seconds, 1) || ' to ' || round(max_seconds, 1) || ' s over ' || event_count || ' events'
-            as detail
+        coalesce('p50 ' || round(p50_seconds, 1) || ' s, p99 ' || round(p99_seconds, 1) || ' s, from '
+        || round(min_seconds, 1) || ' to ' || round(max_seconds, 1) || ' s over ' || event_count || ' events',
+        'nothing measurable landed') as detail
     from end_to_end_latency
 
 )
