@@ -38,7 +38,7 @@ missed_marks as (
     from recent_marks
     where
         recent_marks.evaluated_at <= {{ dbt.dateadd('minute', -interval, as_of()) }}
-        and recent_marks.evaluated_at > (select min(timestamp) from {{ history }})
+        and recent_marks.evaluated_at > (select min(evaluated.timestamp) from {{ history }} as evaluated)
         and not exists (
             select 1
             from history
