@@ -143,11 +143,16 @@ def _headline(text: str) -> None:
     console.print(f"\n[bold]{text}[/bold]", highlight=False)
 
 
-if __name__ == "__main__":
+def _run_app() -> str:
+    """Runs the command line; returns the text of an error that says what to do, for which a traceback is no help."""
     try:
         app()
     except (RuntimeError, ValueError) as error:
-        # What this package raises says what to do; a traceback would only bury it.
         if not type(error).__module__.startswith(("orchestration", "builtins", "pydantic")):
             raise
-        sys.exit(f"{type(error).__name__}: {error}")
+        return f"{type(error).__name__}: {error}"
+    raise AssertionError("the command line ends by SystemExit")
+
+
+if __name__ == "__main__":
+    sys.exit(_run_app())

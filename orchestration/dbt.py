@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,13 @@ class Dbt:
     def query(self, sql: str, as_of: str, limit: int = -1) -> list[dict[str, Any]]:
         """The rows of `sql`, which may use the project's macros and ref()."""
         # show prints its table however quiet it is told to be.
-        with contextlib.redirect_stdout(None):
-            result = self._invoke("show", "--inline", sql, "--limit", str(limit), as_of=as_of)
+        try:
+            with contextlib.redirect_stdout(None):
+                result = self._invoke("show", "--inline", sql, "--limit", str(limit), as_of=as_of)
+        except DbtError:
+            # dbt leaves a query that it could not parse in the manifest, where it would spoil the next one.
+            self._manifest = None
+            raise
         table = result.result.results[0].agate_table
         names = [name.lower() for name in table.column_names]
         return [dict(zip(names, row.values(), strict=True)) for row in table.rows]
@@ -95,12 +101,14 @@ class Dbt:
         self._invoke("run-operation", macro, "--args", json.dumps(arguments), as_of=as_of)
 
     def _invoke(self, command: str, *args: str, as_of: str) -> dbtRunnerResult:
+        errors: list[str] = []
+        log = partial(_log, errors)
         with self._profiles_dir() as profiles_dir:
             where = ["--project-dir", str(self.settings.project_dir), "--profiles-dir", profiles_dir]
             if self._manifest is None:
-                parsed = dbtRunner(callbacks=[_log]).invoke(["--quiet", "--log-level", "none", "parse", *where])
-                self._manifest = _checked(parsed).result
-            result = dbtRunner(manifest=self._manifest, callbacks=[_log]).invoke(
+                parsed = dbtRunner(callbacks=[log]).invoke(["--quiet", "--log-level", "none", "parse", *where])
+                self._manifest = _checked(parsed, errors).result
+            result = dbtRunner(manifest=self._manifest, callbacks=[log]).invoke(
                 [
                     "--quiet",
                     "--log-level",
@@ -113,7 +121,7 @@ class Dbt:
                     json.dumps({"as_of": as_of}),
                 ]
             )
-        return _checked(result, has_results=command in ("build", "test"))
+        return _checked(result, errors, has_results=command in ("build", "test"))
 
     @contextlib.contextmanager
     def _profiles_dir(self) -> Iterator[str]:
@@ -126,7 +134,10 @@ class Dbt:
             yield str(directory)
 
 
-def _log(event: EventMsg) -> None:
+def _log(errors: list[str], event: EventMsg) -> None:
+    """Passes on what people want to see of dbt's events; `errors` collects those that name one."""
+    if event.info.level == "error":
+        errors.append(event.info.msg)
     text = re.sub(r"\x1b\[\d*m", "", event.info.msg)
     if event.info.name in _NODE_EVENTS:
         level = {"warn": logging.WARNING, "error": logging.ERROR}.get(event.info.level, logging.INFO)
@@ -135,13 +146,17 @@ def _log(event: EventMsg) -> None:
         logger.info(text)
 
 
-def _checked(result: dbtRunnerResult, has_results: bool = False) -> dbtRunnerResult:
+def _checked(result: dbtRunnerResult, errors: list[str], has_results: bool = False) -> dbtRunnerResult:
     """`result`, if dbt ran; a failed node of a build is a result, everything else that went wrong is raised."""
     if result.success or (has_results and result.exception is None):
         return result
-    text = _clean(str(result.exception)) if result.exception else "dbt failed"
-    for node in getattr(result.result, "results", None) or []:
-        text = _clean(node.message or text)
+    messages = [node.message for node in getattr(result.result, "results", None) or [] if node.message]
+    if result.exception:
+        messages.append(str(result.exception))
+    # Why a run-operation or an inline query failed is in dbt's events alone.
+    if not messages or messages == ["Error parsing inline query"]:
+        messages += errors
+    text = _clean("\n".join(messages) or "dbt failed")
     if "Could not set lock on file" in text or "Conflicting lock is held" in text:
         holder = re.search(r"PID (\d+)", text)
         text = (

@@ -32,7 +32,7 @@
     {%- set last = run_query(
         "select max(collected_at) from " ~ landing_table('kafka_offsets') ~ " where topic = '" ~ options.topic ~ "'"
     ).rows[0][0] -%}
-    {%- set from_ms = epoch_ms(last) if last else to_ms - history_days * 86400000 -%}
+    {%- set from_ms = epoch_ms(last) if last else to_ms - (history_days * 86400000) | int -%}
     {%- if from_ms >= to_ms -%}
         {{ exceptions.raise_compiler_error("The stream already reaches to " ~ last ~ " UTC; give an `until` after that.") }}
     {%- endif -%}

@@ -13,7 +13,7 @@ order_events as (
 changed_orders as (
 
     select distinct order_id
-    from order_events
+    from {{ ref('fct_order_events') }}
     where load_id > {{ window.load_id }}
 
 ),

@@ -53,5 +53,7 @@ order_event_records as (
 
 )
 
+-- In the order of arrival, so that later scans of a span of time can skip files.
 select * from order_event_records
 qualify row_number() over (partition by record_id order by landed_at) = 1
+order by landed_at

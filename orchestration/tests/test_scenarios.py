@@ -252,6 +252,7 @@ def test_the_past_can_be_evaluated_again_with_an_as_of(warehouse: Warehouse) -> 
 def test_as_of_must_be_an_instant(warehouse: Warehouse) -> None:
     with pytest.raises(Exception, match="as_of must be ISO 8601"):
         warehouse.dbt.query("select {{ as_of() }}", "yesterday")
+    assert warehouse.dbt.query("select 1 as one", T1) == [{"one": 1}]
 
 
 def test_t0_is_what_the_table_says() -> None:
