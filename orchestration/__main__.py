@@ -47,11 +47,11 @@ def transform(as_of: AsOf = None) -> None:
 @app.command()
 def status(as_of: AsOf = None) -> None:
     """Shows every alert's last measurement. Exit code 1 if one fires or nothing was evaluated."""
-    from orchestration.flows import project
+    from orchestration.dbt import Dbt
     from orchestration.health import show_health
     from orchestration.settings import parse_as_of
 
-    if not show_health(project(), parse_as_of(as_of), console):
+    if not show_health(Dbt(), parse_as_of(as_of), console):
         raise typer.Exit(1)
 
 

@@ -64,11 +64,14 @@ class Dbt:
         self.settings = PrefectDbtSettings(
             project_dir=project_dir, profiles_dir=os.environ.get("DBT_PROFILES_DIR", project_dir)
         )
-        os.environ.setdefault("STREAMING_OPS_DUCKDB_PATH", str(Settings().streaming_ops_duckdb_path))
+        settings = Settings()
+        os.environ.setdefault("STREAMING_OPS_DUCKDB_PATH", str(settings.streaming_ops_duckdb_path))
         if not (self.settings.profiles_dir / "profiles.yml").exists():
             raise DbtError(
                 f"No profiles.yml in {self.settings.profiles_dir}: `make setup` copies profiles.example.yml."
             )
+        prefix = settings.streaming_ops_schema_prefix
+        self._variables = {"schema_prefix": prefix} if prefix else {}
         self._manifest: Any = None
 
     def build(self, select: str, as_of: str) -> list[Outcome]:
@@ -105,8 +108,11 @@ class Dbt:
         log = partial(_log, errors)
         with self._profiles_dir() as profiles_dir:
             where = ["--project-dir", str(self.settings.project_dir), "--profiles-dir", profiles_dir]
+            # Without a prefix no variable is given: then the parsed project is the one that plain dbt keeps.
+            given = ["--vars", json.dumps(self._variables)] if self._variables else []
             if self._manifest is None:
-                parsed = dbtRunner(callbacks=[log]).invoke(["--quiet", "--log-level", "none", "parse", *where])
+                silent = ["--quiet", "--log-level", "none"]
+                parsed = dbtRunner(callbacks=[log]).invoke([*silent, "parse", *where, *given])
                 self._manifest = _checked(parsed, errors).result
             result = dbtRunner(manifest=self._manifest, callbacks=[log]).invoke(
                 [
@@ -118,7 +124,7 @@ class Dbt:
                     *args,
                     *where,
                     "--vars",
-                    json.dumps({"as_of": as_of}),
+                    json.dumps(self._variables | {"as_of": as_of}),
                 ]
             )
         return _checked(result, errors, has_results=command in ("build", "test"))

@@ -32,6 +32,7 @@ class Settings(BaseSettings):
     )
     streaming_ops_duckdb_path: Path = Field(PROJECT_DIR / "warehouse.duckdb", description="File of the `local` target.")
 
+    streaming_ops_schema_prefix: str = Field("", pattern=r"^\w*$", description="A sandbox: put before the schemas.")
     kafka_bootstrap_servers: str | None = Field(None, description="Brokers to read offsets from. None: not collected.")
     kafka_config: dict[str, str] = Field({}, description="More librdkafka settings as JSON (security.protocol, ...).")
     kafka_connect_url: HttpUrl | None = Field(None, description="Kafka Connect's REST address. None: not collected.")

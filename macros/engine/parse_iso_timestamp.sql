@@ -13,10 +13,9 @@
 
 {# Without an offset in the text the instant is UTC, whatever the session. #}
 {% macro snowflake__parse_iso_timestamp(text) -%}
-    coalesce(
-        to_timestamp_ntz(convert_timezone('UTC', try_to_timestamp_tz(
-            case when regexp_like({{ text }}, '.*(Z|[+-][0-9]{2}:?[0-9]{2})') then {{ text }} end
-        ))),
-        try_to_timestamp_ntz({{ text }})
-    )
+    case
+        when regexp_like({{ text }}, '.*:.*(Z|[+-][0-9]{2}(:?[0-9]{2})?)')
+            then to_timestamp_ntz(convert_timezone('UTC', try_to_timestamp_tz({{ text }})))
+        else try_to_timestamp_ntz({{ text }})
+    end
 {%- endmacro %}

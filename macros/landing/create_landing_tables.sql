@@ -1,7 +1,7 @@
 {# Creates the schemas and the STREAMING tables that are missing; never alters
    one that is there: the connector and the collectors own them. #}
 {% macro create_landing_tables() -%}
-    {%- set instant = dbt.type_timestamp() -%}
+    {%- set instant = 'datetime' -%}
     {%- set tables = {
         'order_events': 'record_metadata variant, record_content variant',
         'kafka_offsets': 'collected_at ' ~ instant ~ ', consumer_group varchar, topic varchar, partition integer, '
@@ -9,11 +9,16 @@
         'connector_status': 'collected_at ' ~ instant ~ ', connector varchar, task_id integer, state varchar, '
             ~ 'worker_id varchar, trace varchar',
     } -%}
-    {%- for name in ['STREAMING', 'ANALYTICS', 'MONITORING'] %}
-        {%- do adapter.create_schema(api.Relation.create(database=target.database, schema=var('schema_prefix') ~ name)) %}
+    {#- Asked for first: CREATE ... IF NOT EXISTS wants the privilege even where it has nothing to do. -#}
+    {%- set schemas = [var('landing_schema'), var('schema_prefix') ~ 'ANALYTICS', var('schema_prefix') ~ 'MONITORING'] -%}
+    {%- for name in schemas if not adapter.check_schema_exists(target.database, name) %}
+        {%- do adapter.create_schema(api.Relation.create(database=target.database, schema=name)) %}
     {%- endfor %}
     {%- for name, columns in tables.items() %}
-        {%- do run_query('create table if not exists ' ~ landing_table(name) ~ ' (' ~ columns ~ ')') %}
+        {%- set table = landing_table(name) %}
+        {%- if adapter.get_relation(table.database, table.schema, table.identifier) is none %}
+            {%- do run_query('create table if not exists ' ~ table ~ ' (' ~ columns ~ ')') %}
+        {%- endif %}
     {%- endfor %}
     {%- do adapter.commit() if adapter.type() == 'duckdb' %}
 {%- endmacro %}

@@ -2,7 +2,7 @@
 {% macro landing_table(name) -%}
     {{ return(api.Relation.create(
         database=target.database,
-        schema=var('schema_prefix') ~ 'STREAMING',
+        schema=var('landing_schema'),
         identifier=name | upper
     )) }}
 {%- endmacro %}

@@ -6,13 +6,15 @@
 {% macro load_window(records) -%}
     {%- set nothing = {'load_id': 0, 'from_at': modules.datetime.datetime(1970, 1, 1)} -%}
     {%- if not execute or records is none -%}{{ return(nothing) }}{%- endif -%}
-    {%- set last_load = run_query(
-        'select max(load_id), coalesce(max(case when landed_at <= loaded_at then landed_at end), max(loaded_at)) from '
-        ~ records ~ ' where load_id = (select max(load_id) from ' ~ records ~ ')'
-    ).rows[0] -%}
-    {%- if last_load[0] is none -%}{{ return(nothing) }}{%- endif -%}
+    {#- Two queries: a load_id that comes from a subquery prunes nothing on Snowflake. -#}
+    {%- set load_id = run_query('select max(load_id) from ' ~ records).rows[0][0] -%}
+    {%- if load_id is none -%}{{ return(nothing) }}{%- endif -%}
+    {%- set newest = run_query(
+        'select coalesce(max(case when landed_at <= loaded_at then landed_at end), max(loaded_at)) from '
+        ~ records ~ ' where load_id = ' ~ load_id | int
+    ).rows[0][0] -%}
     {{ return({
-        'load_id': last_load[0] | int,
-        'from_at': last_load[1] - modules.datetime.timedelta(minutes=var('late_arrival_minutes')),
+        'load_id': load_id | int,
+        'from_at': newest - modules.datetime.timedelta(minutes=var('late_arrival_minutes')),
     }) }}
 {%- endmacro %}

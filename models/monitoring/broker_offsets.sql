@@ -87,6 +87,7 @@ broker_offsets as (
         movements.highest_log_end_offset > movements.lowest_log_end_offset as is_produced_to,
         newest_samples.log_end_offset < movements.highest_log_end_offset
         or coalesce(newest_samples.committed_offset < movements.highest_committed_offset, false) as is_rewound,
+        movements.before_at is null and movements.after_at is not null as is_produced_before_window,
         case
             when movements.before_at is null then movements.after_at
             else {{ dbt.dateadd(

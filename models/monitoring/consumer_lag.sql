@@ -69,6 +69,7 @@ facts as (
         broker.committed_offset,
         broker.is_produced_to,
         broker.produced_at,
+        coalesce(broker.is_produced_before_window, false) as is_produced_before_window,
         broker.collected_at,
         measured_topics.topic is not null as is_measured,
         case
@@ -128,6 +129,11 @@ timed_lags as (
         *,
         case
             when lag_events = 0 then 0
+            -- The samples do not reach back to it: the partition's silence does.
+            when
+                is_measured and lag_events > 0 and is_produced_before_window
+                and silent_seconds > {{ dbt.datediff('produced_at', 'evaluated_at', 'second') }}
+                then silent_seconds
             when is_measured and lag_events > 0
                 then {{ dbt.datediff('produced_at', 'evaluated_at', 'second') }}
             when lag_events > 0 then silent_seconds

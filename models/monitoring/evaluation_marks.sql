@@ -27,8 +27,14 @@ history as (
 
 recent_marks as (
 
-    select {{ dbt.dateadd('minute', '-n * ' ~ interval, timestamp_literal(last_mark)) }} as evaluated_at
-    from {{ numbers((var('catch_up_hours') * 60 / interval) | int) }} as steps
+    select
+        evaluated_at,
+        {{ dbt.dateadd('second', -interval * 30, 'evaluated_at') }} as from_at,
+        {{ dbt.dateadd('second', interval * 30, 'evaluated_at') }} as until_at
+    from (
+        select {{ dbt.dateadd('minute', '-n * ' ~ interval, timestamp_literal(last_mark)) }} as evaluated_at
+        from {{ numbers((var('catch_up_hours') * 60 / interval) | int) }} as steps
+    ) as marks
 
 ),
 
@@ -36,16 +42,12 @@ missed_marks as (
 
     select recent_marks.evaluated_at
     from recent_marks
+    left join history
+        on recent_marks.from_at <= history.evaluated_at and recent_marks.until_at > history.evaluated_at
     where
-        recent_marks.evaluated_at <= {{ dbt.dateadd('minute', -interval, as_of()) }}
+        history.evaluated_at is null
+        and recent_marks.evaluated_at <= {{ dbt.dateadd('minute', -interval, as_of()) }}
         and recent_marks.evaluated_at > (select min(evaluated.timestamp) from {{ history }} as evaluated)
-        and not exists (
-            select 1
-            from history
-            where
-                history.evaluated_at >= {{ dbt.dateadd('second', -interval * 30, 'recent_marks.evaluated_at') }}
-                and history.evaluated_at < {{ dbt.dateadd('second', interval * 30, 'recent_marks.evaluated_at') }}
-        )
 
 ),
 {%- else -%}

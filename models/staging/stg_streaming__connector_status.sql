@@ -9,7 +9,7 @@ source as (
 connector_status as (
 
     select
-        collected_at,
+        cast(collected_at as datetime) as collected_at,
         connector,
         task_id,
         upper(state) as state,

@@ -9,7 +9,7 @@ source as (
 kafka_offsets as (
 
     select
-        collected_at,
+        cast(collected_at as datetime) as collected_at,
         consumer_group,
         topic,
         partition,

@@ -15,7 +15,9 @@ def manifest(_environment: None) -> Any:
     from dbt.cli.main import dbtRunner
 
     where = ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(Dbt().settings.profiles_dir)]
-    return dbtRunner().invoke(["--quiet", "parse", *where]).result
+    parsed = dbtRunner().invoke(["--quiet", "parse", *where])
+    assert parsed.success, parsed.exception
+    return parsed.result
 
 
 def _own(nodes: Any, *types: str) -> list[Any]:
@@ -95,7 +97,9 @@ def test_the_readme_lists_every_alert_with_its_limits(manifest: Any) -> None:
     readme = (PROJECT_DIR / "README.md").read_text()
     variables = yaml.safe_load((PROJECT_DIR / "dbt_project.yml").read_text())["vars"]
     for alert in _alerts(manifest):
-        (row,) = [line for line in readme.splitlines() if line.startswith("|") and f"`{alert.name}`" in line]
+        rows = [line for line in readme.splitlines() if line.startswith("|") and f"`{alert.name}`" in line]
+        assert len(rows) == 1, f"README.md: one row of the table of alerts is due to {alert.name}, not {len(rows)}"
+        row = rows[0]
         arguments = alert.test_metadata.kwargs
         for key in ("warn_above", "error_above", "warn_below", "error_below"):
             if key in arguments:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from orchestration.dbt import Dbt
 from orchestration.tests.conftest import T0, Change, Warehouse
 
 T1 = "2026-03-02T12:12:00Z"
@@ -253,6 +254,38 @@ def test_as_of_must_be_an_instant(warehouse: Warehouse) -> None:
     with pytest.raises(Exception, match="as_of must be ISO 8601"):
         warehouse.dbt.query("select {{ as_of() }}", "yesterday")
     assert warehouse.dbt.query("select 1 as one", T1) == [{"one": 1}]
+
+
+def test_lag_in_seconds_goes_on_where_the_samples_end(warehouse: Warehouse) -> None:
+    later = "2026-03-02T15:00:00Z"
+    warehouse.produce(later, stalled_partition=2)
+    warehouse.monitor(later)
+    lag = "select lag_seconds from MONITORING.CONSUMER_LAG where partition = 2 and evaluated_at = '2026-03-02 15:00:00'"
+    assert 10_700 < warehouse.sql(lag)[0][0] < 10_900
+
+
+def test_a_full_refresh_leaves_the_history_alone(warehouse: Warehouse) -> None:
+    warehouse.produce(T1)
+    warehouse.monitor(T1)
+    history = "select timestamp, count(*) from MONITORING.STREAMING_METRICS group by 1 order by 1"
+    before = warehouse.sql(history)
+    warehouse.dbt._invoke("run", "--select", "tag:monitoring", "--full-refresh", as_of=T1)
+    assert warehouse.sql(history) == before
+    assert len(before) == 3
+
+
+def test_a_sandbox_has_schemas_of_its_own(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMING_OPS_SCHEMA_PREFIX", "ANA_")
+    sandbox = Dbt()
+    sandbox.run_operation("create_landing_tables", T1)
+    outcomes = sandbox.build("resource_type:seed tag:staging tag:streaming tag:monitoring", T1)
+    assert [o.name for o in outcomes if o.is_broken] == []
+    schemas = [name for (name,) in warehouse.sql("select distinct schema_name from duckdb_tables() order by 1")]
+    assert schemas == ["ANALYTICS", "ANA_ANALYTICS", "ANA_MONITORING", "MONITORING", "STREAMING"]
+    # The landed records are everybody's; what was made of them is the same.
+    same = "select (select count(*) from ANALYTICS.FCT_ORDERS) = (select count(*) from ANA_ANALYTICS.FCT_ORDERS)"
+    assert warehouse.sql(same) == [(True,)]
+    assert {row["alert"] for row in sandbox.query("{{ alert_status() }}", T1)} >= {"partition_stalled"}
 
 
 def test_t0_is_what_the_table_says() -> None:

@@ -10,7 +10,7 @@ watch_partitions as (
 
     select
         evaluated_at,
-        topic || ' partition ' || partition as entity,
+        topic || ' partition ' || partition || ' of ' || consumer_group as entity,
         state,
         'landed offset ' || coalesce(cast(landed_offset as varchar), 'none') || ', log end '
         || coalesce(cast(log_end_offset as varchar), 'unknown') || ', '
