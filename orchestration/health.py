@@ -8,8 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestration.dbt import Dbt
+from orchestration.slack import plain
 
 _STATES = [("ok", "green"), ("WARN", "yellow"), ("ERROR", "bold red")]
+_STALE = ("STALE", "bold yellow")
 _ORDERS = """
 select
     (select count(*) from {{ ref('fct_orders') }}) as orders,
@@ -25,26 +27,24 @@ select
 def show_health(dbt: Dbt, as_of: str, console: Console) -> bool:
     """Prints the table as of `as_of`; returns whether all is well. Says so if nothing was evaluated yet."""
     rows = dbt.query("{{ alert_status() }}", as_of)
-    if not rows:
+    evaluated = [row["evaluated_at"] for row in rows if row["evaluated_at"]]
+    if not evaluated:
         console.print("Nothing has been evaluated yet: run `make tick`.")
         return False
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        title=f"Stream health, evaluated {max(r['evaluated_at'] for r in rows)} UTC",
-        title_justify="left",
-    )
+    table = Table(box=box.SIMPLE_HEAD, title=f"Stream health, evaluated {max(evaluated)} UTC", title_justify="left")
     for column in ("alert", "state", "worst entity", "measured", "allowed", "since (UTC)"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in ("alert", "state"))
     worst = [_worst([r for r in rows if r["alert"] == alert]) for alert in sorted({r["alert"] for r in rows})]
-    for row in sorted(worst, key=lambda r: -int(r["level"])):
-        state, style = _STATES[int(row["level"])]
+    for row in sorted(worst, key=lambda r: (-int(r["level"]), not r["is_stale"])):
+        # A measurement from before the monitor stopped is not healthy, whatever it says.
+        state, style = _STALE if row["is_stale"] else _STATES[int(row["level"])]
         since = str(row["since"])[5:16] if row["since"] else ""
-        cells = (row["alert"], state, row["entity"], row["measured"], row["allowed"], since)
+        cells = (row["alert"], state, row["entity"] or "", row["measured"], row["allowed"] or "", since)
         # Text(): what comes from outside must not be read as markup.
-        table.add_row(*(Text(str(cell), style=style if index == 1 else "") for index, cell in enumerate(cells)))
+        table.add_row(*(Text(plain(str(c), 120), style=style if i == 1 else "") for i, c in enumerate(cells)))
     console.print(table)
     _show_orders(dbt, as_of, console)
-    return all(int(row["level"]) == 0 for row in worst)
+    return not any(int(row["level"]) > 0 or row["is_stale"] for row in worst)
 
 
 def _worst(rows: list[dict[str, Any]]) -> dict[str, Any]:

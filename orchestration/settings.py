@@ -9,6 +9,7 @@ from dotenv import load_dotenv
 from pydantic import Field, HttpUrl, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+_FIRST_YEAR, _LAST_YEAR = 1971, 9998
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 
 # The profile reads the environment too: so .env goes there, and not only into Settings.
@@ -64,7 +65,9 @@ def parse_as_of(text: str | None) -> str:
     else:
         try:
             instant = datetime.fromisoformat(text)
-        except ValueError:
-            raise ValueError(f"as-of takes ISO 8601 UTC, such as 2026-01-31T12:00:00Z; it is {text!r}") from None
-        instant = instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+            instant = instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+        except (ValueError, OverflowError):
+            instant = datetime.min.replace(tzinfo=UTC)
+        if not _FIRST_YEAR <= instant.year <= _LAST_YEAR:
+            raise ValueError(f"as-of takes ISO 8601 UTC, such as 2026-01-31T12:00:00Z; it is {text!r}")
     return instant.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,10 +1,12 @@
 """One Slack message per run: what failed, measured against its limit, since when, and where to read on."""
 
 import logging
+import re
 from collections import Counter
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
 from slack_sdk.http_retry.builtin_handlers import (
     ConnectionErrorRetryHandler,
@@ -18,8 +20,8 @@ from orchestration.dbt import Outcome
 from orchestration.settings import Settings
 
 logger = logging.getLogger(__name__)
-# At level debug the SDK would log the webhook's address, which is a secret.
-logging.getLogger("slack_sdk").setLevel(logging.INFO)
+# Whatever it retries the SDK logs with the webhook's address, which is a secret.
+logging.getLogger("slack_sdk").setLevel(logging.CRITICAL)
 
 # Slack takes 50 blocks of 3,000 characters, but has refused whole messages of 13,000.
 _MOST_PROBLEMS, _MOST_ROWS, _MOST_CHARACTERS = 20, 5, 9000
@@ -54,7 +56,7 @@ def message(run: str, as_of: str, outcomes: list[Outcome], rows: list[dict[str, 
         room += len(body)
         if room > _MOST_CHARACTERS:
             break
-        blocks.append(SectionBlock(text=MarkdownTextObject(text=body)))
+        blocks.append(SectionBlock(text=MarkdownTextObject(text=body, verbatim=True)))
         lines += plain
         told += 1
     more = f" · and {len(problems) - told} more" if len(problems) > told else ""
@@ -64,17 +66,20 @@ def message(run: str, as_of: str, outcomes: list[Outcome], rows: list[dict[str, 
 
 def _describe(problem: Outcome, rows: list[dict[str, Any]]) -> tuple[str, list[str]]:
     """One problem as Slack text and as lines for a terminal."""
-    rows = sorted(rows, key=lambda row: -int(row["level"]))
+    # An alert that was not evaluated has rows of an earlier tick: they say nothing of now.
+    evaluated = problem.status in ("fail", "warn")
+    rows = sorted(rows if evaluated else [], key=lambda row: -int(row["level"]))
     facts = [
         f"{row['entity']}: {row['measured']}, allowed {row['allowed']}, "
         f"since {str(row['since'])[:16]} UTC - {row['detail']}"
         for row in rows[:_MOST_ROWS]
-    ] or [problem.message]
+    ] or [problem.message or "not evaluated"]
+    facts = [plain(fact) for fact in facts]
     if len(rows) > _MOST_ROWS:
         facts.append(f"and {len(rows) - _MOST_ROWS} more")
     what = " ".join(problem.description.split())
     mark = _MARK.get(problem.status, ":grey_question:")
-    text = [f"{mark} *{escape(problem.name)}* ({problem.status})", *(f"• {escape(fact)[:300]}" for fact in facts)]
+    text = [f"{mark} *{escape(problem.name)}* ({problem.status})", *(f"• {escape(fact)}" for fact in facts)]
     text += [f"_{escape(what)[:700]}_"] if what else []
     if problem.is_alert:
         text.append(f"Runbook: {_runbook(problem)} · owner {escape(str(problem.meta.get('owner', '-')))}")
@@ -85,6 +90,12 @@ def _runbook(problem: Outcome) -> str:
     runbook = escape(str(problem.meta.get("runbook", "-")))
     docs = Settings().streaming_ops_docs_url
     return f"{runbook} · <{docs}|docs>" if docs else runbook
+
+
+def plain(text: str, most: int = 300) -> str:
+    """Text from outside on one line, without what steers a terminal or turns the direction of writing."""
+    text = re.sub(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]+", " ", text)
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def escape(text: str) -> str:
@@ -113,8 +124,10 @@ def deliver(content: Message, settings: Settings) -> None:
             f"Slack could not be reached ({type(error).__name__}); check SLACK_WEBHOOK_URL and the network."
         ) from None
     if response.status_code != HTTPStatus.OK or response.body != "ok":
+        path = urlsplit(settings.slack_webhook_url.get_secret_value()).path
+        body = response.body.replace(path, "***").replace(path.rpartition("/")[2], "***")
         raise DeliveryError(
-            f"Slack refused the message: HTTP {response.status_code} {response.body[:100]!r}. "
+            f"Slack refused the message: HTTP {response.status_code} {body[:100]!r}. "
             "A 4xx means that SLACK_WEBHOOK_URL is revoked or mistyped; make a new one in the Slack app's settings."
         )
     logger.info("posted to Slack")

@@ -2,7 +2,7 @@
    break every query of the view. #}
 {% macro epoch_ms_to_timestamp(epoch_ms) -%}
     case
-        when {{ epoch_ms }} between 0 and 253402300799999
+        when {{ epoch_ms }} between 0 and {{ last_epoch_ms() }}
             then {{ adapter.dispatch('epoch_ms_to_timestamp')(epoch_ms) }}
     end
 {%- endmacro %}

@@ -1,9 +1,13 @@
 {# Only text that begins like a date is cast: DuckDB also takes 'infinity' and
-   'epoch', Snowflake takes bare epoch numbers. #}
+   'epoch', Snowflake takes bare epoch numbers. An instant outside the years 1970 to
+   9998 is a mistake, and not every reader of the tables can hold it. #}
 {% macro parse_iso_timestamp(text) -%}
+    {%- set instant = adapter.dispatch('parse_iso_timestamp')(text) -%}
     case
-        when {{ text }} like '____-__-__%'
-            then {{ adapter.dispatch('parse_iso_timestamp')(text) }}
+        when
+            {{ text }} like '____-__-__%'
+            and {{ instant }} between {{ timestamp_literal('1970-01-01') }} and {{ timestamp_literal('9998-12-31') }}
+            then {{ instant }}
     end
 {%- endmacro %}
 

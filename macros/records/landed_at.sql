@@ -4,7 +4,9 @@
     {%- set arrival = {
         'push_time_ms': push_time_ms, 'create_time_ms': create_time_ms, 'append_time_ms': append_time_ms
     }[record_time_column()] -%}
-    {{ epoch_ms_to_timestamp(
-        'coalesce(' ~ [arrival, push_time_ms, append_time_ms, create_time_ms] | join(', ') ~ ')'
-    ) }}
+    coalesce(
+        {%- for clock in [arrival, push_time_ms, append_time_ms, create_time_ms] %}
+        {{ epoch_ms_to_timestamp(clock) }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    )
 {%- endmacro %}

@@ -4,8 +4,8 @@
 {% macro record_id(topic, partition, kafka_offset, create_time_ms, append_time_ms, event_id) -%}
     case
         when {{ kafka_offset }} is not null then
-            coalesce({{ topic }}, '') || '/' || coalesce({{ partition }}::varchar, '') || '/'
-            || {{ kafka_offset }}::varchar || '@'
+            coalesce({{ topic }}, '') || '/' || coalesce(({{ partition }})::varchar, '') || '/'
+            || ({{ kafka_offset }})::varchar || '@'
             || coalesce(coalesce({{ create_time_ms }}, {{ append_time_ms }})::varchar, '')
         when {{ event_id }} is not null then 'event/' || {{ event_id }}
         else 'content/' || md5(

@@ -33,7 +33,12 @@ latencies as (
     select
         topic,
         pushed_at,
-        (push_time_ms - coalesce(create_time_ms, append_time_ms)) / cast(1000 as double) as latency_seconds
+        case
+            when
+                push_time_ms between 0 and {{ last_epoch_ms() }}
+                and coalesce(create_time_ms, append_time_ms) between 0 and {{ last_epoch_ms() }}
+                then (push_time_ms - coalesce(create_time_ms, append_time_ms)) / cast(1000 as double)
+        end as latency_seconds
     from landed
 
 ),

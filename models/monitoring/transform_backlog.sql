@@ -22,14 +22,35 @@ loaded as (
 
 ),
 
+unfolded as (
+
+    {{ unfolded_records(records) }}
+
+),
+
+seen as (
+
+    select
+        record_id,
+        landed_at
+    from landed
+    union all
+    select
+        record_id,
+        landed_at
+    from unfolded
+
+),
+
 records as (
 
     select
-        landed.record_id,
-        min(landed.landed_at) as landed_at,
-        min(loaded.loaded_at) as loaded_at
-    from landed
-    left join loaded on landed.record_id = loaded.record_id
+        seen.record_id,
+        min(seen.landed_at) as landed_at,
+        min(case when unfolded.record_id is null then loaded.loaded_at end) as loaded_at
+    from seen
+    left join loaded on seen.record_id = loaded.record_id
+    left join unfolded on seen.record_id = unfolded.record_id
     group by 1
 
 ),

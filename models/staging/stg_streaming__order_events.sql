@@ -5,8 +5,8 @@
 {%- set create_time_ms = "record_metadata['CreateTime']::bigint" -%}
 {%- set append_time_ms = "record_metadata['LogAppendTime']::bigint" -%}
 {%- set topic = "record_metadata['topic']::varchar" -%}
-{%- set partition = "record_metadata['partition']::integer" -%}
-{%- set kafka_offset = "record_metadata['offset']::bigint" -%}
+{%- set partition = variant_to_integer("record_metadata['partition']", 'integer') -%}
+{%- set kafka_offset = variant_to_integer("record_metadata['offset']", 'bigint') -%}
 {%- set event_id = "record_content['event_id']::varchar" -%}
 {%- set event_ts = "record_content['event_ts']::varchar" -%}
 {%- set amount = "record_content['amount']::varchar" -%}

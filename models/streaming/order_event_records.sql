@@ -43,7 +43,7 @@ order_event_records as (
         created_at,
         pushed_at,
         coalesce(landed_at, {{ as_of() }}) as landed_at,
-        {{ record_time_column() }} is not null as is_dated,
+        coalesce({{ record_time_column() }} between 0 and {{ last_epoch_ms() }}, false) as is_dated,
         {{ as_of() }} as loaded_at,
         cast({{ window.load_id + 1 }} as bigint) as load_id,
         rejected_reason,

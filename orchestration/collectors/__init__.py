@@ -20,6 +20,10 @@ _COLLECTORS: dict[str, Callable[[Settings, list[dict[str, Any]]], Rows | None]] 
     "kafka_offsets": kafka_offsets,
     "connector_status": connector_status,
 }
+_ADVICE = {
+    "kafka_offsets": "Check KAFKA_BOOTSTRAP_SERVERS, KAFKA_CONFIG and the topics in seeds/expected_topics.csv",
+    "connector_status": "Check KAFKA_CONNECT_URL, KAFKA_CONNECT_USER and KAFKA_CONNECT_PASSWORD",
+}
 
 
 def collect(dbt: Dbt, as_of: str) -> list[Outcome]:
@@ -37,6 +41,9 @@ def collect(dbt: Dbt, as_of: str) -> list[Outcome]:
             if rows:
                 dbt.run_operation("land_snapshot", as_of, table=table, rows=rows)
                 logger.info("landed %d rows in %s", len(rows), table)
+            elif rows is not None:
+                outcomes.append(Outcome(table, "collector", "error", f"{_ADVICE[table]}: it lists nothing"))
         except Exception as error:
-            outcomes.append(Outcome(table, "collector", "error", f"{type(error).__name__}: {error}"))
+            message = f"{_ADVICE[table]}: {type(error).__name__}: {error}"
+            outcomes.append(Outcome(table, "collector", "error", message))
     return outcomes

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
+from orchestration import collectors
 from orchestration.collectors.connect import connector_status
 from orchestration.collectors.kafka import kafka_offsets
 from orchestration.settings import Settings
@@ -72,6 +73,14 @@ def test_a_refusal_of_kafka_connect_does_not_tell_the_password(connect: str) -> 
     with pytest.raises(httpx.HTTPStatusError, match="401") as error:
         connector_status(settings, [])
     assert "wr0ng" not in str(error.value)
+
+
+def test_a_worker_without_connectors_is_told(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_CONNECT_URL", "http://127.0.0.1:9/")
+    monkeypatch.setitem(collectors._COLLECTORS, "connector_status", lambda *_: [])
+    (outcome,) = collectors.collect(warehouse.dbt, "2026-03-02T12:05:00Z")
+    assert outcome.is_broken
+    assert "lists nothing" in outcome.message
 
 
 def test_what_is_not_configured_is_not_collected() -> None:

@@ -77,6 +77,11 @@ def test_alerts_sit_on_leaves(manifest: Any) -> None:
     assert watched & parents == set()
 
 
+def test_no_model_is_rebuilt_by_every_run(manifest: Any) -> None:
+    # full_refresh: true does not allow a full refresh, it makes each run one.
+    assert [n.name for n in _own(manifest.nodes, "model") if n.config.full_refresh] == []
+
+
 def test_models_do_not_ask_which_engine_they_run_on() -> None:
     files = [*(PROJECT_DIR / "models").rglob("*.sql"), *(PROJECT_DIR / "tests").rglob("*.sql")]
     assert files

@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import logging
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -90,13 +91,15 @@ def test_every_status_of_dbt_that_is_not_well_is_told(status: str) -> None:
 
 @pytest.mark.parametrize("answer", [(500, "oops", {}), (503, "", {}), (429, "slow down", {"Retry-After": "1"})])
 def test_a_passing_trouble_is_retried_and_the_message_arrives(
-    receiver: Receiver, answer: tuple[int, str, dict[str, str]]
+    receiver: Receiver, answer: tuple[int, str, dict[str, str]], caplog: pytest.LogCaptureFixture
 ) -> None:
     receiver.answers = [answer, answer]
     content = message("run", AS_OF, [_alert()[0]], [_alert()[1]])
     assert content is not None
-    deliver(content, receiver.settings)
+    with caplog.at_level(logging.DEBUG):
+        deliver(content, receiver.settings)
     assert len(receiver.received) == 3
+    assert SECRET not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -113,6 +116,30 @@ def test_a_refusal_is_an_error_at_once_and_does_not_tell_the_address(
         deliver(content, receiver.settings)
     assert SECRET not in str(error.value)
     assert len(receiver.received) == 1
+
+
+def test_a_proxy_that_repeats_the_address_does_not_tell_it_to_us(receiver: Receiver) -> None:
+    receiver.answers = [(404, f"no such page: /services/{SECRET}", {})]
+    content = message("run", AS_OF, [_alert()[0]], [_alert()[1]])
+    assert content is not None
+    with pytest.raises(DeliveryError, match="no such page") as error:
+        deliver(content, receiver.settings)
+    assert "s3cr3t" not in str(error.value)
+
+
+def test_what_steers_a_terminal_is_taken_out() -> None:
+    outcome, row = _alert(detail="\x1b]0;title\x07 \x1b[31mred\r\nforged line \u202e")
+    content = message("run", AS_OF, [outcome], [row])
+    assert content is not None
+    assert not set("\x1b\x07\r\u202e") & set(content.text + json.dumps(content.blocks, ensure_ascii=False))
+    assert len(content.text.splitlines()) == 3
+
+
+def test_an_alert_that_was_not_evaluated_does_not_show_what_it_measured_before() -> None:
+    outcome, row = _alert(status="skipped")
+    content = message("run", AS_OF, [outcome], [row])
+    assert content is not None
+    assert "orders partition 4" not in content.text
 
 
 def test_a_server_that_keeps_failing_is_an_error(receiver: Receiver) -> None:

@@ -188,3 +188,43 @@ def test_a_missed_run_loses_nothing_and_a_caught_up_one_does_nothing(warehouse: 
     warehouse.transform("2026-03-02T20:05:00Z")
     assert warehouse.sql("select max(load_id), count(*) from ANALYTICS.ORDER_EVENT_RECORDS") == loads
     assert warehouse.dbt.query("{{ pending_records() }}", T0)[0]["pending_records"] == 0
+
+
+def test_no_payload_stops_the_stream(warehouse: Warehouse) -> None:
+    hostile = ["2026-01-01 (BC)", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "infinity", "9" * 40, ""]
+    records = [_record(n, "order_created", text, order_id=f"H{n}") for n, text in enumerate(hostile, start=10)]
+    records += [_record(30, "order_created", "2026-03-02T11:00:00Z", order_id="H30", amount={"a": 1})]
+    records += [_record(31, "order_created", "2026-03-02T11:00:00Z", order_id="H31", amount=1e300)]
+    records += [_record(32, "order_created", "2026-03-02T11:00:00Z", order_id="it's \\ fine; --")]
+    _land(warehouse, *records)
+    for minute in (5, 10):
+        warehouse.transform(f"2026-03-02T12:{minute:02}:00Z")
+    reasons = """
+        select rejected_reason, count(*) from ANALYTICS.REJECTED_ORDER_EVENTS where partition = 9 group by 1 order by 1
+    """
+    assert warehouse.sql(reasons) == [("invalid_amount", 2), ("invalid_event_ts", len(hostile))]
+    assert warehouse.sql("select count(*) from ANALYTICS.FCT_ORDERS where order_id like 'it%'") == [(1,)]
+
+
+def test_no_metadata_stops_the_monitor_or_the_stream(warehouse: Warehouse) -> None:
+    metadata, content = _record(1, "order_created", "2026-03-02T11:00:00Z")
+    odd: list[dict[str, Any]] = [
+        {"offset": "abc"}, {"offset": 10**19}, {"partition": {"a": 0}}, {"partition": 10**11},
+        {"CreateTime": -(2**63)}, {"CreateTime": 2**63 - 1}, {"SnowflakeConnectorPushTime": 2**63 - 1},
+    ]  # fmt: skip
+    _land(warehouse, *((metadata | change, content | {"event_id": f"odd{n}"}) for n, change in enumerate(odd)))
+    for as_of in ("2026-03-02T12:05:00Z", "2026-03-02T15:05:00Z", "2026-03-02T18:05:00Z"):
+        warehouse.transform(as_of)
+        assert {name for name, status in warehouse.monitor(as_of).items() if status in ("error", "skipped")} == set()
+    assert _order(warehouse)["event_count"] == str(len(odd))
+
+
+def test_orders_that_a_failed_run_left_behind_are_pending_and_come_with_the_next(warehouse: Warehouse) -> None:
+    _land(warehouse, _record(1, "order_created", "2026-03-02T11:00:00Z"))
+    warehouse.dbt._invoke("run", "--select", "order_event_records", as_of="2026-03-02T12:05:00Z")
+    pending = "{{ pending_records() }}"
+    assert warehouse.dbt.query(pending, "2026-03-02T12:06:00Z") == [{"pending_records": 1}]
+    assert warehouse.firing("2026-03-02T12:30:00Z")["transform_behind"] == "warn"
+    warehouse.transform("2026-03-02T12:30:00Z")
+    assert warehouse.dbt.query(pending, "2026-03-02T12:31:00Z") == [{"pending_records": 0}]
+    assert _order(warehouse)["event_count"] == "1"

@@ -1,0 +1,50 @@
+"""The health table says what is so, also when nobody has looked for a while."""
+
+import io
+
+from rich.console import Console
+
+from orchestration.health import show_health
+from orchestration.tests.conftest import T0, Warehouse
+
+
+def _shown(warehouse: Warehouse, as_of: str, width: int = 160) -> tuple[bool, str]:
+    console = Console(width=width, file=io.StringIO())
+    well = show_health(warehouse.dbt, as_of, console)
+    return well, console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_healthy_stream_is_well(warehouse: Warehouse) -> None:
+    warehouse.monitor(T0)
+    well, text = _shown(warehouse, T0)
+    assert well
+    assert text.count(" ok ") == 10
+    assert "0 records pending" in text
+
+
+def test_the_fault_comes_first_with_its_limit(warehouse: Warehouse) -> None:
+    warehouse.produce("2026-03-02T12:12:00Z", failed_task=1)
+    warehouse.monitor("2026-03-02T12:12:00Z")
+    well, text = _shown(warehouse, "2026-03-02T12:12:00Z")
+    assert not well
+    first = next(line for line in text.splitlines() if "ERROR" in line or " ok " in line)
+    for fact in ("connector_not_running", "snowflake-orders-sink task 1", "FAILED", "RUNNING or STALE"):
+        assert fact in first
+
+
+def test_a_monitor_that_stopped_is_not_well(warehouse: Warehouse) -> None:
+    well, text = _shown(warehouse, "2026-03-03T12:00:00Z")
+    assert not well
+    assert text.count("STALE") >= 10
+
+
+def test_an_alert_that_never_ran_is_not_well(warehouse: Warehouse) -> None:
+    warehouse.sql("drop table MONITORING.PARTITION_STALLED")
+    well, text = _shown(warehouse, T0)
+    assert not well
+    assert "never evaluated" in text
+
+
+def test_names_can_be_copied_from_a_narrow_terminal(warehouse: Warehouse) -> None:
+    _, text = _shown(warehouse, T0, width=80)
+    assert "end_to_end_latency_above_limit" in text
