@@ -8,12 +8,15 @@ T0_MS = 1772452800000
 DAY_MS = 86_400_000
 
 
+def _literal(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key!r}: {_literal(item)}" for key, item in value.items()) + "}"
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)
+
+
 def _land(warehouse: Warehouse, *records: tuple[dict[str, Any] | None, dict[str, Any] | None]) -> None:
-    for metadata, content in records:
-        values = [
-            f"{{{', '.join(f'{k!r}: {v!r}' for k, v in part.items())}}}::variant" if part else "null"
-            for part in (metadata, content)
-        ]
+    for record in records:
+        values = [f"{_literal(part)}::variant" if part else "null" for part in record]
         warehouse.sql(f"insert into STREAMING.ORDER_EVENTS values ({', '.join(values)})")
 
 
@@ -209,7 +212,7 @@ def test_no_payload_stops_the_stream(warehouse: Warehouse) -> None:
 def test_no_metadata_stops_the_monitor_or_the_stream(warehouse: Warehouse) -> None:
     metadata, content = _record(1, "order_created", "2026-03-02T11:00:00Z")
     odd: list[dict[str, Any]] = [
-        {"offset": "abc"}, {"offset": 10**19}, {"partition": {"a": 0}}, {"partition": 10**11},
+        {"offset": "abc"}, {"offset": 10**19}, {"partition": {"a": 0}}, {"partition": 10**11, "offset": 2},
         {"CreateTime": -(2**63)}, {"CreateTime": 2**63 - 1}, {"SnowflakeConnectorPushTime": 2**63 - 1},
     ]  # fmt: skip
     _land(warehouse, *((metadata | change, content | {"event_id": f"odd{n}"}) for n, change in enumerate(odd)))
