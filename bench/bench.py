@@ -47,7 +47,7 @@ console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
 @cache
 def project() -> Any:
     """The project, parsed once per process."""
-    from orchestration.dbt import Dbt
+    from orchestration.runner import Dbt
 
     return Dbt()
 

@@ -17,7 +17,7 @@ AsOf = Annotated[str | None, typer.Option("--as-of", help="The instant to evalua
 def main(verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also show every dbt node.")] = False) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
     logging.getLogger("orchestration").setLevel(logging.INFO)
-    logging.getLogger("orchestration.dbt.nodes").setLevel(logging.INFO if verbose else logging.CRITICAL)
+    logging.getLogger("orchestration.runner.nodes").setLevel(logging.INFO if verbose else logging.CRITICAL)
 
 
 @app.command()
@@ -47,8 +47,8 @@ def transform(as_of: AsOf = None) -> None:
 @app.command()
 def status(as_of: AsOf = None) -> None:
     """Shows every alert's last measurement. Exit code 1 if one fires or nothing was evaluated."""
-    from orchestration.dbt import Dbt
     from orchestration.health import show_health
+    from orchestration.runner import Dbt
     from orchestration.settings import parse_as_of
 
     if not show_health(Dbt(), parse_as_of(as_of), console):

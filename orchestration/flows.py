@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLi
 from prefect.context import FlowRunContext
 
 from orchestration.collectors import collect
-from orchestration.dbt import Dbt, DbtError, Outcome
+from orchestration.runner import Dbt, DbtError, Outcome
 from orchestration.settings import Settings, parse_as_of
 from orchestration.slack import deliver, message
 

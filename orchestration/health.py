@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestration.dbt import Dbt
+from orchestration.runner import Dbt
 from orchestration.slack import plain
 
 _STATES = [("ok", "green"), ("WARN", "yellow"), ("ERROR", "bold red")]

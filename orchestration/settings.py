@@ -19,6 +19,8 @@ os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 # Flow runs show what this package and, through it, dbt logs.
 os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "orchestration")
+# ... but what dbt says in threads of its own belongs to no flow run, and is only on the console.
+os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
 
 
 class Settings(BaseSettings):

@@ -16,7 +16,7 @@ from slack_sdk.http_retry.builtin_handlers import (
 from slack_sdk.models.blocks import ContextBlock, HeaderBlock, MarkdownTextObject, SectionBlock
 from slack_sdk.webhook import WebhookClient
 
-from orchestration.dbt import Outcome
+from orchestration.runner import Outcome
 from orchestration.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestration.collectors.connect import connector_status
 from orchestration.collectors.kafka import kafka_offsets
-from orchestration.dbt import Dbt, Outcome
+from orchestration.runner import Dbt, Outcome
 from orchestration.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ import pytest
 from prefect.testing.utilities import prefect_test_harness
 
 from orchestration import collectors
-from orchestration.dbt import Dbt, DbtError
+from orchestration.runner import Dbt, DbtError
 from orchestration.settings import parse_as_of
 from orchestration.slack import DeliveryError
 from orchestration.tests.conftest import Warehouse

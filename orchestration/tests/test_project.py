@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from orchestration.dbt import Dbt
+from orchestration.runner import Dbt
 from orchestration.tests.conftest import PROJECT_DIR
 
 

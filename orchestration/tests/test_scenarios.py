@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from orchestration.dbt import Dbt
+from orchestration.runner import Dbt
 from orchestration.tests.conftest import T0, Change, Warehouse
 
 T1 = "2026-03-02T12:12:00Z"

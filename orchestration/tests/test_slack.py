@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestration.dbt import Outcome
+from orchestration.runner import Outcome
 from orchestration.settings import Settings
 from orchestration.slack import DeliveryError, deliver, message
 
