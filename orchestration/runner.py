@@ -85,12 +85,12 @@ class Dbt:
         logger.info("dbt build %s: %s in %.1f s", select, ended, time.monotonic() - started)
         return outcomes
 
-    def query(self, sql: str, as_of: str, limit: int = -1) -> list[dict[str, Any]]:
+    def query(self, sql: str, as_of: str) -> list[dict[str, Any]]:
         """The rows of `sql`, which may use the project's macros and ref()."""
         # show prints its table however quiet it is told to be.
         try:
             with contextlib.redirect_stdout(None):
-                result = self._invoke("show", "--inline", sql, "--limit", str(limit), as_of=as_of)
+                result = self._invoke("show", "--inline", sql, "--limit", "-1", as_of=as_of)
         except DbtError:
             # dbt leaves a query that it could not parse in the manifest, where it would spoil the next one.
             self._manifest = None

@@ -30,6 +30,17 @@ def _produce_then(statement: str, until: str = T1) -> Change:
     return lambda warehouse: (warehouse.produce(until), warehouse.sql(statement))
 
 
+def _create_time_moved_by(milliseconds: int) -> str:
+    return f"""
+        update STREAMING.ORDER_EVENTS set record_metadata = {{
+            'topic': record_metadata['topic']::varchar, 'partition': record_metadata['partition']::int,
+            'offset': record_metadata['offset']::bigint, 'key': record_metadata['key']::varchar,
+            'CreateTime': record_metadata['CreateTime']::bigint + ({milliseconds}),
+            'SnowflakeConnectorPushTime': record_metadata['SnowflakeConnectorPushTime']::bigint
+        }}::variant where {PUSHED_AFTER_T0}
+    """
+
+
 def _dead_topic(warehouse: Warehouse) -> None:
     warehouse.produce(T1)
     warehouse.sql(
@@ -121,30 +132,12 @@ SCENARIOS = [
     ),
     Scenario(
         "producer's clock ahead",
-        _produce_then(
-            f"""
-            update STREAMING.ORDER_EVENTS set record_metadata = {{
-                'topic': record_metadata['topic']::varchar, 'partition': record_metadata['partition']::int,
-                'offset': record_metadata['offset']::bigint, 'key': record_metadata['key']::varchar,
-                'CreateTime': record_metadata['CreateTime']::bigint + 600000,
-                'SnowflakeConnectorPushTime': record_metadata['SnowflakeConnectorPushTime']::bigint
-            }}::variant where {PUSHED_AFTER_T0}
-            """
-        ),
+        _produce_then(_create_time_moved_by(600_000)),
         {"clock_skew_above_limit": "fail"},
     ),
     Scenario(
         "slow connector",
-        _produce_then(
-            f"""
-            update STREAMING.ORDER_EVENTS set record_metadata = {{
-                'topic': record_metadata['topic']::varchar, 'partition': record_metadata['partition']::int,
-                'offset': record_metadata['offset']::bigint, 'key': record_metadata['key']::varchar,
-                'CreateTime': record_metadata['CreateTime']::bigint - 200000,
-                'SnowflakeConnectorPushTime': record_metadata['SnowflakeConnectorPushTime']::bigint
-            }}::variant where {PUSHED_AFTER_T0}
-            """
-        ),
+        _produce_then(_create_time_moved_by(-200_000)),
         {"end_to_end_latency_above_limit": "warn"},
     ),
 ]

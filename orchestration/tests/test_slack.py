@@ -151,13 +151,16 @@ def test_a_server_that_keeps_failing_is_an_error(receiver: Receiver) -> None:
     assert len(receiver.received) == 4
 
 
-def test_nobody_listening_is_an_error_that_does_not_tell_the_address(receiver: Receiver) -> None:
+def test_nobody_listening_is_an_error_that_does_not_tell_the_address(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
     receiver.server.shutdown()
     receiver.server.server_close()
     content = message("run", AS_OF, [_alert()[0]], [_alert()[1]])
     assert content is not None
-    with pytest.raises(DeliveryError, match="could not be reached") as error:
+    with caplog.at_level(logging.DEBUG), pytest.raises(DeliveryError, match="could not be reached") as error:
         deliver(content, receiver.settings)
+    assert SECRET not in caplog.text
     assert SECRET not in repr(error.value)
     assert error.value.__suppress_context__
 
