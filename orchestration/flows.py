@@ -46,17 +46,22 @@ def land_snapshots(as_of: str) -> list[Outcome]:
 
 
 @task(name="dbt build")
-def build(select: str, as_of: str, min_pending: int = 0) -> list[Outcome]:
-    """Builds `select`, if at least `min_pending` records wait for it, whenever they landed."""
+def build(select: str, as_of: str, waiting: str | None = None, at_least: int = 1) -> list[Outcome]:
+    """Builds `select`; with `waiting`, a macro that counts, while at least that many wait and one run is not enough."""
+    outcomes: list[Outcome] = []
+    left = None
     try:
-        if min_pending:
-            pending = int(project().query("{{ pending_records() }}", as_of)[0]["pending_records"])
-            logger.info("%d records pending", pending)
-            if pending < min_pending:
-                return []
-        return project().build(select, as_of)
+        while True:
+            before, left = left, project().query(f"{{{{ {waiting}() }}}}", as_of)[0] if waiting else None
+            if left:
+                logger.info("%s: %d", waiting.replace("_", " "), left["pending"])
+                if left["pending"] < at_least or (before and left["pending"] >= before["pending"]):
+                    return outcomes
+            outcomes = project().build(select, as_of)
+            if not left or not left["is_partial"] or any(outcome.is_broken for outcome in outcomes):
+                return outcomes
     except DbtError as error:
-        return [Outcome("dbt", "run", "error", str(error))]
+        return [*outcomes, Outcome("dbt", "run", "error", str(error))]
 
 
 @task(name="deliver")
@@ -79,7 +84,7 @@ def monitor_streaming(as_of: str | None = None) -> None:
 @flow(name="streaming-dbt-transform")
 def streaming_dbt_transform(as_of: str | None = None) -> None:
     as_of = parse_as_of(as_of)
-    outcomes = step(build, "tag:streaming", as_of, Settings().streaming_ops_min_events)
+    outcomes = step(build, "tag:streaming", as_of, "pending_records", Settings().streaming_ops_min_events)
     step(report, "streaming-dbt-transform", as_of, outcomes)
 
 

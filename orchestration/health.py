@@ -19,7 +19,7 @@ select
     (select max(loaded_at) from {{ ref('fct_orders') }}) as loaded_at,
     (select max(landed_at) from {{ ref('fct_order_events') }}) as landed_at,
     (select count(*) from {{ ref('rejected_order_events') }}) as rejected,
-    (select pending_records from ({{ pending_records() }}) as pending) as pending,
+    (select pending from ({{ pending_records() }}) as waiting) as pending,
     {{ dbt.datediff('(select max(loaded_at) from ' ~ ref('fct_orders') ~ ')', as_of(), 'second') }} as age_seconds
 """
 

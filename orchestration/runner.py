@@ -74,11 +74,11 @@ class Dbt:
         self._variables = {"schema_prefix": prefix} if prefix else {}
         self._manifest: Any = None
 
-    def build(self, select: str, as_of: str) -> list[Outcome]:
+    def build(self, select: str, as_of: str, **variables: Any) -> list[Outcome]:
         """Builds and tests `select` (dbt's node selection). Raises DbtError if dbt did not get to run it at all."""
         started = time.monotonic()
         selection = ["--select", *select.split(), "--exclude-resource-type", "unit_test"]
-        result = self._invoke("build", *selection, as_of=as_of)
+        result = self._invoke("build", *selection, as_of=as_of, **variables)
         outcomes = [_outcome(node) for node in getattr(result.result, "results", None) or []]
         counts = Counter(outcome.status for outcome in outcomes)
         ended = ", ".join(f"{count} {status}" for status, count in counts.most_common())
@@ -103,7 +103,7 @@ class Dbt:
         """Runs a macro that changes the warehouse."""
         self._invoke("run-operation", macro, "--args", json.dumps(arguments), as_of=as_of)
 
-    def _invoke(self, command: str, *args: str, as_of: str) -> dbtRunnerResult:
+    def _invoke(self, command: str, *args: str, as_of: str, **variables: Any) -> dbtRunnerResult:
         errors: list[str] = []
         log = partial(_log, errors)
         with self._profiles_dir() as profiles_dir:
@@ -124,7 +124,7 @@ class Dbt:
                     *args,
                     *where,
                     "--vars",
-                    json.dumps(self._variables | {"as_of": as_of}),
+                    json.dumps(self._variables | {"as_of": as_of} | variables),
                 ]
             )
         return _checked(result, errors, has_results=command in ("build", "test"))

@@ -1,12 +1,19 @@
-{# The first bucket to count again: the newest one that is not in the future,
-   less `late_arrival_minutes`, on the minute, as a datetime. #}
+{# The minutes to count again, a mapping of `from_ms` and `to_ms` (none: no end) on
+   the minute: from the newest bucket that is not in the future, less
+   `late_arrival_minutes`; or the minutes of a backfill. #}
 {% macro bucket_window(buckets) -%}
-    {%- set everything = modules.datetime.datetime(1970, 1, 1) -%}
-    {%- if not execute or buckets is none -%}{{ return(everything) }}{%- endif -%}
+    {%- if not execute or buckets is none -%}{{ return({'from_ms': 0, 'to_ms': none}) }}{%- endif -%}
+    {%- if var('backfill_from') -%}
+        {{ return({
+            'from_ms': epoch_ms(instant(var('backfill_from'), 'backfill_from')) // 60000 * 60000,
+            'to_ms': (epoch_ms(instant(var('backfill_to'), 'backfill_to')) // 60000 + 1) * 60000,
+        }) }}
+    {%- endif -%}
     {%- set newest = run_query(
-        'select max(bucket_start) from ' ~ buckets ~ ' where bucket_start <= ' ~ as_of()
+        'select max(bucket_start) from ' ~ buckets ~ ' where is_dated and bucket_start <= ' ~ as_of()
     ).rows[0][0] -%}
-    {{ return(
-        newest - modules.datetime.timedelta(minutes=var('late_arrival_minutes')) if newest else everything
-    ) }}
+    {{ return({
+        'from_ms': epoch_ms(newest - modules.datetime.timedelta(minutes=var('late_arrival_minutes'))) if newest else 0,
+        'to_ms': none,
+    }) }}
 {%- endmacro %}

@@ -5,9 +5,10 @@
     {%- if records is none %}
     select cast(null as varchar) as record_id, {{ as_of() }} as landed_at where 1 = 0
     {%- else %}
-    {%- set folded = run_query('select max(load_id) from ' ~ orders).rows[0][0] if execute and orders is not none else none %}
-    select record_id, landed_at
+    select
+        record_id,
+        landed_at
     from {{ records }}
-    where load_id > {{ folded | int if folded is not none else 0 }} and rejected_reason is null
+    where load_id > {{ folded_load(orders) }} and rejected_reason is null
     {%- endif %}
 {%- endmacro %}

@@ -1,6 +1,4 @@
-{%- set marks = run_query('select min(evaluated_at), max(evaluated_at) from ' ~ ref('evaluation_marks')).rows[0]
-    if execute and load_relation(ref('evaluation_marks')) else [as_of_instant(), as_of_instant()] -%}
-{%- set marks = [marks[0] or as_of_instant(), marks[1] or as_of_instant()] -%}
+{%- set span = evaluation_span(ref('evaluation_marks')) -%}
 {%- set window = modules.datetime.timedelta(minutes=5) -%}
 {#- Found by another key than their push time, slow records lie further back. -#}
 {%- set late = modules.datetime.timedelta(
@@ -23,7 +21,7 @@ topics as (
 
 landed as (
 
-    {{ landed_since(epoch_ms(marks[0] - window - late), epoch_ms(marks[1] + window)) }}
+    {{ landed_since(epoch_ms(span.first - window - late), epoch_ms(span.last + window)) }}
 
 ),
 

@@ -1,12 +1,12 @@
-{{ config(unique_key=['bucket_start', 'topic', 'partition']) }}
+{{ config(unique_key=['bucket_start', 'topic', 'partition', 'is_dated']) }}
 
-{%- set from_at = bucket_window(this if is_incremental() else none) -%}
+{%- set window = bucket_window(this if is_incremental() else none) -%}
 
 with
 
 landed as (
 
-    {{ landed_since(epoch_ms(from_at)) }}
+    {{ landed_since(window.from_ms, window.to_ms, undated=window.to_ms is none) }}
 
 ),
 
@@ -16,14 +16,14 @@ order_event_buckets as (
         date_trunc('minute', landed_at) as bucket_start,
         coalesce(topic, '(none)') as topic,
         coalesce(partition, -1) as partition,
+        coalesce({{ record_time_column() }} between 0 and {{ last_epoch_ms() }}, false) as is_dated,
         count(*) as record_count,
         max(kafka_offset) as max_offset,
         max(landed_at) as last_landed_at
     from landed
-    group by 1, 2, 3
-    -- Not as a WHERE: see landed_since. Before the window only the records without
-    -- the time key were read: those minutes stay as they are.
-    having min(landed_at) >= {{ timestamp_literal(from_at) }}
+    group by 1, 2, 3, 4
+    -- Not as a WHERE: see landed_since.
+    having min(landed_at) is not null
 
 )
 
@@ -31,6 +31,7 @@ select
     bucket_start,
     topic,
     cast(partition as integer) as partition,
+    is_dated,
     cast(record_count as bigint) as record_count,
     max_offset,
     last_landed_at

@@ -14,6 +14,11 @@
     ('latency_max_seconds', 'end_to_end_latency', 'max_seconds', {'topic': 'topic'}),
     ('connector_running', 'connector_health', "case when state = 'RUNNING' then 1 else 0 end", connector),
     ('pending_records', 'transform_backlog', 'pending_records', {}),
+    ('rejected_records', 'record_quality', 'rejected_records', {'topic': 'topic'}),
+    ('late_records', 'record_quality', 'late_records', {'topic': 'topic'}),
+    ('unexpected_records', 'record_quality', 'unexpected_records', {'topic': 'topic'}),
+    ('missing_records', 'record_completeness', 'missing_records', {'topic': 'topic', 'partition': 'partition'}),
+    ('offset_gaps', 'record_completeness', 'offset_gaps', {'topic': 'topic', 'partition': 'partition'}),
     ('oldest_pending_seconds', 'transform_backlog', 'oldest_pending_seconds', {}),
 ] -%}
 

@@ -12,13 +12,13 @@ marks as (
 
 landed as (
 
-    {{ landed_since(epoch_ms(window.from_at)) }}
+    {{ landed_since(window.from_ms) }}
 
 ),
 
 loaded as (
 
-    {{ loaded_records(records, window.from_at) }}
+    {{ loaded_records(records, 'landed', window.created_from) }}
 
 ),
 

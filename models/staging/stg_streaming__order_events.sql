@@ -7,9 +7,10 @@
 {%- set topic = "record_metadata['topic']::varchar" -%}
 {%- set partition = variant_to_integer("record_metadata['partition']", 'integer') -%}
 {%- set kafka_offset = variant_to_integer("record_metadata['offset']", 'bigint') -%}
-{%- set event_id = "record_content['event_id']::varchar" -%}
-{%- set event_ts = "record_content['event_ts']::varchar" -%}
-{%- set amount = "record_content['amount']::varchar" -%}
+{%- set content = payload_object() -%}
+{%- set event_id = payload_field('event_id') ~ '::varchar' -%}
+{%- set event_ts = payload_field('event_ts') ~ '::varchar' -%}
+{%- set amount = payload_field('amount') ~ '::varchar' -%}
 
 select
     {{ topic }} as topic,
@@ -22,15 +23,15 @@ select
     {{ epoch_ms_to_timestamp('coalesce(' ~ create_time_ms ~ ', ' ~ append_time_ms ~ ')') }} as created_at,
     {{ landed_at(push_time_ms, create_time_ms, append_time_ms) }} as landed_at,
     {{ event_id }} as event_id,
-    record_content['event_type']::varchar as event_type,
+    {{ payload_field('event_type') }}::varchar as event_type,
     {{ event_ts }} as event_ts,
     {{ parse_iso_timestamp(event_ts) }} as event_at,
-    record_content['order_id']::varchar as order_id,
-    record_content['customer_id']::varchar as customer_id,
+    {{ payload_field('order_id') }}::varchar as order_id,
+    {{ payload_field('customer_id') }}::varchar as customer_id,
     {{ amount }} as amount_text,
     try_cast({{ amount }} as decimal(18, 2)) as amount,
-    record_content['currency']::varchar as currency,
+    {{ payload_field('currency') }}::varchar as currency,
     record_metadata,
-    record_content,
-    {{ record_id(topic, partition, kafka_offset, create_time_ms, append_time_ms, event_id) }} as record_id
+    {{ content }} as record_content,
+    {{ record_id(topic, partition, kafka_offset, create_time_ms, append_time_ms, event_id, content) }} as record_id
 from {{ source('streaming', 'order_events') }}

@@ -1,107 +1,134 @@
-{%- set window = order_window(ref('fct_order_events'), this if is_incremental() else none) -%}
+{%- set orders = this if is_incremental() else none -%}
+{%- set window = fold_window(ref('order_event_records'), orders) -%}
 
 with
 
-order_events as (
+new_events as (
 
-    select *
+    select
+        *,
+        {{ event_key() }} as event_key
     from {{ ref('fct_order_events') }}
-    where event_at >= {{ timestamp_literal(window.from_at) }}
+    where
+        load_id > {{ window.after_load_id }}
+        {% if window.to_load_id is not none %}and load_id <= {{ window.to_load_id }}{% endif %}
 
 ),
 
+{% if orders is not none -%}
 changed_orders as (
 
-    select distinct order_id
-    from {{ ref('fct_order_events') }}
-    where load_id > {{ window.load_id }}
+    select distinct order_id from new_events
 
 ),
 
--- All events of a changed order are read again, not only the new ones: the
--- result is right whatever an earlier run did or failed to do.
-events_of_changed_orders as (
+-- What the orders hold from loads that were since rebuilt comes again.
+known_orders as (
 
-    select order_events.*
-    from order_events
-    inner join changed_orders on order_events.order_id = changed_orders.order_id
+    select orders.*
+    from {{ orders }} as orders
+    inner join changed_orders on orders.order_id = changed_orders.order_id
+    where orders.load_id >= {{ window.first_load_id }}
 
 ),
+{%- endif %}
 
-totals as (
+-- One event is the piece of an order, and so is what is known of it already:
+-- pieces fold into one, in whatever order they come, without reading old events.
+pieces as (
 
     select
-        order_id,
-        count(*) as event_count,
-        min(event_at) as first_event_at,
-        max(event_at) as last_event_at,
-        max(loaded_at) as loaded_at,
-        max(load_id) as load_id
-    from events_of_changed_orders
-    group by order_id
-
-),
-
-latest_events as (
-
-    select *
-    from events_of_changed_orders
-    qualify row_number() over (
-        partition by order_id
-        order by event_at desc, kafka_offset desc nulls last, record_id desc
-    ) = 1
-
-),
-
--- An event need not repeat what an earlier one said.
-latest_values as (
-
+        new_events.order_id,
+        new_events.customer_id,
+        new_events.event_type as latest_event_type,
+        new_events.amount,
+        new_events.currency,
+        1 as event_count,
+        new_events.event_at as first_event_at,
+        new_events.event_at as last_event_at,
+        new_events.topic,
+        new_events.partition,
+        new_events.kafka_offset as latest_offset,
+        new_events.loaded_at,
+        new_events.load_id,
+        new_events.event_key as latest_event_key,
+        case when new_events.amount is not null then new_events.event_key end as amount_event_key,
+        case when new_events.customer_id is not null then new_events.event_key end as customer_event_key
+    from new_events
+    {% if orders is not none -%}
+    -- A load is in an order or it is not: a run that is repeated adds nothing.
+    left join known_orders on new_events.order_id = known_orders.order_id
+    where new_events.load_id > coalesce(known_orders.load_id, 0)
+    union all
     select
         order_id,
-        max_by(customer_id, case when customer_id is not null then event_rank end) as customer_id,
-        max_by(amount, case when amount is not null then event_rank end) as amount,
-        max_by(currency, case when currency is not null then event_rank end) as currency
-    from (
-        select
-            *,
-            row_number() over (
-                partition by order_id
-                order by event_at, kafka_offset nulls first, record_id
-            ) as event_rank
-        from events_of_changed_orders
-    ) as ranked_events
-    group by order_id
+        customer_id,
+        latest_event_type,
+        amount,
+        currency,
+        event_count,
+        first_event_at,
+        last_event_at,
+        topic,
+        partition,
+        latest_offset,
+        loaded_at,
+        load_id,
+        latest_event_key,
+        amount_event_key,
+        customer_event_key
+    from known_orders
+    {%- endif %}
 
 ),
 
 fct_orders as (
 
     select
-        latest_events.order_id,
-        latest_values.customer_id,
-        latest_events.event_type as latest_event_type,
-        case latest_events.event_type
-            when 'order_created' then 'created'
-            when 'order_paid' then 'paid'
-            when 'order_shipped' then 'shipped'
-            when 'order_delivered' then 'delivered'
-            when 'order_cancelled' then 'cancelled'
-            else 'unknown'
-        end as order_status,
-        latest_values.amount,
-        latest_values.currency,
-        cast(totals.event_count as bigint) as event_count,
-        totals.first_event_at,
-        totals.last_event_at,
-        latest_events.topic,
-        latest_events.partition,
-        latest_events.kafka_offset as latest_offset,
-        totals.loaded_at,
-        totals.load_id
-    from latest_events
-    inner join totals on latest_events.order_id = totals.order_id
-    inner join latest_values on latest_events.order_id = latest_values.order_id
+        order_id,
+        {{ value_at_max('customer_id', 'customer_event_key') }} as customer_id,
+        {{ value_at_max('latest_event_type', 'latest_event_key') }} as latest_event_type,
+        {{ value_at_max('amount', 'amount_event_key') }} as amount,
+        {{ value_at_max('currency', 'amount_event_key') }} as currency,
+        cast(sum(event_count) as bigint) as event_count,
+        min(first_event_at) as first_event_at,
+        max(last_event_at) as last_event_at,
+        {{ value_at_max('topic', 'latest_event_key') }} as topic,
+        {{ value_at_max('partition', 'latest_event_key') }} as partition,
+        {{ value_at_max('latest_offset', 'latest_event_key') }} as latest_offset,
+        max(loaded_at) as loaded_at,
+        max(load_id) as load_id,
+        max(latest_event_key) as latest_event_key,
+        max(amount_event_key) as amount_event_key,
+        max(customer_event_key) as customer_event_key
+    from pieces
+    group by order_id
 
 )
 
-select * from fct_orders
+select
+    order_id,
+    customer_id,
+    latest_event_type,
+    case latest_event_type
+        when 'order_created' then 'created'
+        when 'order_paid' then 'paid'
+        when 'order_shipped' then 'shipped'
+        when 'order_delivered' then 'delivered'
+        when 'order_cancelled' then 'cancelled'
+        else 'unknown'
+    end as order_status,
+    amount,
+    currency,
+    event_count,
+    first_event_at,
+    last_event_at,
+    topic,
+    partition,
+    latest_offset,
+    loaded_at,
+    load_id,
+    latest_event_key,
+    amount_event_key,
+    customer_event_key
+from fct_orders

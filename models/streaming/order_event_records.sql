@@ -1,28 +1,49 @@
-{%- set loaded = this if is_incremental() else none -%}
-{%- set window = load_window(loaded) -%}
+{%- set records = this if is_incremental() else none -%}
+{%- set window = load_window(records) -%}
+{%- set load = next_load(window, this) -%}
 
 with
 
 landed as (
 
-    {{ landed_since(epoch_ms(window.from_at)) }}
+    {{ landed_since(window.from_ms, window.to_ms, undated=window.to_ms is none) }}
+
+),
+
+{% if records is not none -%}
+arrivals as (
+
+    select
+        record_id,
+        created_at
+    from landed
 
 ),
 
 loaded as (
 
-    {{ loaded_records(loaded, window.from_at) }}
+    {{ loaded_records(records, 'arrivals', window.created_from) }}
+
+),
+{%- endif %}
+
+currencies as (
+
+    select currency as known_currency from {{ ref('currencies') }}
 
 ),
 
--- The reason comes first: only a rejected record drags its whole content along.
 judged as (
 
     select
-        *,
-        {{ rejected_reason() }} as rejected_reason
+        landed.*,
+        {{ rejected_reason() }} as rejected_reason,
+        {{ unexpected_payload() }} as unexpected
     from landed
+    left join currencies on landed.currency = currencies.known_currency
+    {% if records is not none -%}
     where not exists (select 1 from loaded where loaded.record_id = landed.record_id)
+    {%- endif %}
 
 ),
 
@@ -45,7 +66,9 @@ order_event_records as (
         coalesce(landed_at, {{ as_of() }}) as landed_at,
         coalesce({{ record_time_column() }} between 0 and {{ last_epoch_ms() }}, false) as is_dated,
         {{ as_of() }} as loaded_at,
-        cast({{ window.load_id + 1 }} as bigint) as load_id,
+        cast({{ load.load_id }} as bigint) as load_id,
+        cast({{ load.first_load_id }} as bigint) as first_load_id,
+        unexpected,
         rejected_reason,
         case when rejected_reason is not null then record_metadata end as rejected_metadata,
         case when rejected_reason is not null then record_content end as rejected_content

@@ -42,7 +42,7 @@ def test_a_firing_alert_is_posted_and_leaves_the_tick_completed(warehouse: Wareh
     (sent,) = slack.received
     assert "snowflake-orders-sink task 1: FAILED, allowed RUNNING" in _text(sent)
     # The transform ran after the alert.
-    assert warehouse.dbt.query("{{ pending_records() }}", T1) == [{"pending_records": 0}]
+    assert warehouse.dbt.query("{{ pending_records() }}", T1) == [{"pending": 0, "is_partial": False}]
 
 
 @pytest.mark.usefixtures("prefect")
@@ -62,7 +62,7 @@ def test_broken_sql_fails_the_tick_is_posted_and_does_not_stop_the_transform(
     state = warehouse.flows.streaming_tick(T1, return_state=True)
     assert state.is_failed()
     assert "error" in _text(slack.received[0])
-    assert warehouse.dbt.query("{{ pending_records() }}", T1) == [{"pending_records": 0}]
+    assert warehouse.dbt.query("{{ pending_records() }}", T1) == [{"pending": 0, "is_partial": False}]
 
 
 @pytest.mark.usefixtures("prefect")
@@ -86,13 +86,13 @@ def test_a_warehouse_out_of_reach_is_told_and_raised(
 
 def test_the_transform_waits_for_min_events(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     warehouse.produce(T1)
-    pending = warehouse.dbt.query("{{ pending_records() }}", T1)[0]["pending_records"]
+    pending = warehouse.dbt.query("{{ pending_records() }}", T1)[0]["pending"]
     monkeypatch.setenv("STREAMING_OPS_MIN_EVENTS", str(pending + 1))
     warehouse.transform(T1)
-    assert warehouse.dbt.query("{{ pending_records() }}", T1)[0]["pending_records"] == pending
+    assert warehouse.dbt.query("{{ pending_records() }}", T1)[0]["pending"] == pending
     monkeypatch.setenv("STREAMING_OPS_MIN_EVENTS", str(pending))
     warehouse.transform(T1)
-    assert warehouse.dbt.query("{{ pending_records() }}", T1)[0]["pending_records"] == 0
+    assert warehouse.dbt.query("{{ pending_records() }}", T1)[0]["pending"] == 0
 
 
 def test_a_structural_test_that_fails_is_a_fault(warehouse: Warehouse, slack: Receiver) -> None:

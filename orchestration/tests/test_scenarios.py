@@ -155,7 +155,7 @@ def test_a_fault_fires_exactly_its_own_alert(scenario: Scenario, warehouse: Ware
     metrics = warehouse.sql(
         f"select distinct metric_type from MONITORING.STREAMING_METRICS where timestamp = '{scenario.as_of[:-1]}'"
     )
-    assert len(metrics) == 11
+    assert len(metrics) == 16
     # ... and the alert's own table says what was measured against what, and since when.
     for alert in scenario.fires:
         rows = warehouse.sql(f"select measured, allowed, since, detail from MONITORING.{alert} where level > 0")

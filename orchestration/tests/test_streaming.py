@@ -190,7 +190,7 @@ def test_a_missed_run_loses_nothing_and_a_caught_up_one_does_nothing(warehouse: 
     loads = warehouse.sql("select max(load_id), count(*) from ANALYTICS.ORDER_EVENT_RECORDS")
     warehouse.transform("2026-03-02T20:05:00Z")
     assert warehouse.sql("select max(load_id), count(*) from ANALYTICS.ORDER_EVENT_RECORDS") == loads
-    assert warehouse.dbt.query("{{ pending_records() }}", T0)[0]["pending_records"] == 0
+    assert warehouse.dbt.query("{{ pending_records() }}", T0)[0]["pending"] == 0
 
 
 def test_no_payload_stops_the_stream(warehouse: Warehouse) -> None:
@@ -226,8 +226,8 @@ def test_orders_that_a_failed_run_left_behind_are_pending_and_come_with_the_next
     _land(warehouse, _record(1, "order_created", "2026-03-02T11:00:00Z"))
     warehouse.dbt._invoke("run", "--select", "order_event_records", as_of="2026-03-02T12:05:00Z")
     pending = "{{ pending_records() }}"
-    assert warehouse.dbt.query(pending, "2026-03-02T12:06:00Z") == [{"pending_records": 1}]
+    assert warehouse.dbt.query(pending, "2026-03-02T12:06:00Z") == [{"pending": 1, "is_partial": False}]
     assert warehouse.firing("2026-03-02T12:30:00Z")["transform_behind"] == "warn"
     warehouse.transform("2026-03-02T12:30:00Z")
-    assert warehouse.dbt.query(pending, "2026-03-02T12:31:00Z") == [{"pending_records": 0}]
+    assert warehouse.dbt.query(pending, "2026-03-02T12:31:00Z") == [{"pending": 0, "is_partial": False}]
     assert _order(warehouse)["event_count"] == "1"

@@ -1,0 +1,13 @@
+{# The whole payload as one VARIANT, NULL where it has no value at all. #}
+{% macro payload_object() -%}
+    {%- if var('payload_layout') == 'record_content' -%}
+        record_content
+    {%- else -%}
+        {%- set fields = {} -%}
+        {%- for column in payload_columns() -%}{%- do fields.update({column: column}) -%}{%- endfor -%}
+        case
+            when coalesce({% for column in fields %}cast({{ column }} as varchar), {% endfor %}null) is not null
+                then {{ variant_object(fields) }}
+        end
+    {%- endif -%}
+{%- endmacro %}
