@@ -2,8 +2,13 @@
    one that is there: the connector and the collectors own them. #}
 {% macro create_landing_tables() -%}
     {%- set instant = 'datetime' -%}
+    {%- set payload = [] -%}
+    {%- for field, kind in var('payload_fields').items() -%}
+        {%- do payload.append(field ~ (' decimal(18, 2)' if kind == 'number' else ' varchar')) -%}
+    {%- endfor -%}
     {%- set tables = {
-        'order_events': 'record_metadata variant, record_content variant',
+        'order_events': 'record_metadata variant, '
+            ~ ('record_content variant' if var('payload_layout') == 'record_content' else payload | join(', ')),
         'kafka_offsets': 'collected_at ' ~ instant ~ ', consumer_group varchar, topic varchar, partition integer, '
             ~ 'log_start_offset bigint, log_end_offset bigint, committed_offset bigint',
         'connector_status': 'collected_at ' ~ instant ~ ', connector varchar, task_id integer, state varchar, '

@@ -1,8 +1,9 @@
 {# What a payload has that `payload_fields`, `event_types` and the seed `currencies`
    do not know: text such as 'field gift_wrap; type of amount text', NULL where there
-   is nothing. Such a record is kept like any other. `known_currency` is the column of the seed. #}
+   is nothing. Such a record is kept like any other. `known_currency` and
+   `unknown_fields` are columns of what it is used on. #}
 {% macro unexpected_payload() -%}
-    {%- set surprises = ["'field ' || " ~ unknown_keys('record_content', var('payload_fields').keys() | list)] -%}
+    {%- set surprises = ["'field ' || unknown_fields"] -%}
     {%- for field, kind in var('payload_fields').items() -%}
         {%- set found = variant_kind("record_content['" ~ field ~ "']") -%}
         {%- do surprises.append(

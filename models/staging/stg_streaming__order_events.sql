@@ -33,5 +33,6 @@ select
     {{ payload_field('currency') }}::varchar as currency,
     record_metadata,
     {{ content }} as record_content,
+    {{ unknown_fields() }} as unknown_fields,
     {{ record_id(topic, partition, kafka_offset, create_time_ms, append_time_ms, event_id, content) }} as record_id
 from {{ source('streaming', 'order_events') }}

@@ -1,0 +1,12 @@
+{# The payload's fields that `payload_fields` does not list, as text; NULL where there
+   are none. A column that was added for another record is not this one's. #}
+{% macro unknown_fields() -%}
+    {%- set known = var('payload_fields').keys() | list -%}
+    {%- if var('payload_layout') == 'record_content' -%}
+        {{ unknown_keys('record_content', known) }}
+    {%- else -%}
+        nullif(rtrim('' {%- for column in payload_columns() | reject('in', known) | sort %}
+            || case when {{ column }} is not null then '{{ column }}, ' else '' end
+        {%- endfor %}, ', '), '')
+    {%- endif -%}
+{%- endmacro %}
