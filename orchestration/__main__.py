@@ -45,6 +45,32 @@ def transform(as_of: AsOf = None) -> None:
 
 
 @app.command()
+def nightly(as_of: AsOf = None) -> None:
+    """Rebuilds the closed days that late data touched, and deletes what the retention variables allow."""
+    _run("nightly_batch", as_of)
+
+
+@app.command()
+def backfill(
+    first: Annotated[str, typer.Option("--from", help="Records that arrived from here on, ISO 8601 UTC.")],
+    last: Annotated[str, typer.Option("--to", help="... and before this, ISO 8601 UTC.")],
+    as_of: AsOf = None,
+) -> None:
+    """Loads what arrived too late for any run to find, day by day, and says what it changed."""
+    from orchestration.flows import backfill
+
+    rows = 0
+    for day in backfill(first, last, as_of):
+        rows += int(day["records"])
+        console.print(
+            f"{day['first_at'][:10]}: {day['records']} records found, {day['rejected']} of them rejected; "
+            f"{day['orders']} orders changed; {day['marks']} evaluations made again",
+            highlight=False,
+        )
+    console.print(f"{rows} records backfilled." if rows else "Nothing was missing.")
+
+
+@app.command()
 def status(as_of: AsOf = None) -> None:
     """Shows every alert's last measurement. Exit code 1 if one fires or nothing was evaluated."""
     from orchestration.health import show_health
@@ -119,10 +145,10 @@ def demo() -> None:
 
 @app.command()
 def serve() -> None:
-    """Runs a tick every five minutes under the Prefect API of PREFECT_API_URL, never two at once."""
-    from orchestration.flows import serve_ticks
+    """Runs a tick every five minutes, and the batch every night, under the Prefect API of PREFECT_API_URL."""
+    from orchestration.flows import serve_flows
 
-    serve_ticks()
+    serve_flows()
 
 
 def _run(flow: str, as_of: str | None) -> None:

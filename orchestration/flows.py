@@ -4,10 +4,11 @@ Under a Prefect API each step is a task run; without one the same functions run 
 """
 
 import logging
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from prefect import flow, task
+from prefect import flow, serve, task
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.context import FlowRunContext
 
@@ -17,6 +18,7 @@ from orchestration.settings import Settings, parse_as_of
 from orchestration.slack import deliver, message
 
 logger = logging.getLogger(__name__)
+NIGHTLY = "32 1 * * *"  # UTC, between two ticks: one process at a time may write a DuckDB file
 
 
 def step(run: Any, *args: Any) -> Any:
@@ -64,6 +66,15 @@ def build(select: str, as_of: str, waiting: str | None = None, at_least: int = 1
         return [*outcomes, Outcome("dbt", "run", "error", str(error))]
 
 
+@task(name="apply retention")
+def apply_retention(as_of: str) -> list[Outcome]:
+    try:
+        project().run_operation("apply_retention", as_of)
+        return []
+    except DbtError as error:
+        return [Outcome("apply_retention", "run", "error", str(error))]
+
+
 @task(name="deliver")
 def report(run: str, as_of: str, outcomes: list[Outcome]) -> None:
     """Posts what failed. A firing alert is a finding; what could not be computed is then raised as a fault."""
@@ -98,16 +109,39 @@ def streaming_tick(as_of: str | None = None) -> None:
         step(streaming_dbt_transform, as_of)
 
 
+@flow(name="nightly-batch")
+def nightly_batch(as_of: str | None = None) -> None:
+    """Rebuilds the closed days that late data touched, until none is left, and deletes what retention allows."""
+    as_of = parse_as_of(as_of)
+    built = step(build, "tag:batch", as_of, "pending_days")
+    step(report, "nightly-batch", as_of, built + step(apply_retention, as_of))
+
+
+def backfill(first: str, last: str, as_of: str | None = None) -> Iterator[dict[str, Any]]:
+    """Loads what landed from `first` up to `last` and no run has found; yields a row for each UTC day with records.
+
+    A day at a time: an interrupted backfill is just run again. The marks of the day are evaluated again, too.
+    """
+    as_of, first, last = parse_as_of(as_of), parse_as_of(first), parse_as_of(last)
+    for day in project().query(f"{{{{ landed_days('{first}', '{last}') }}}}", as_of):
+        span = {"backfill_from": day["first_at"], "backfill_to": day["last_at"]}
+        loaded = project().query("select coalesce(max(load_id), 0) as id from {{ ref('order_event_records') }}", as_of)
+        raise_if_broken(project().build("tag:streaming order_event_buckets", as_of, **span))
+        options = ("--exclude", "order_event_buckets", "record_completeness", "--exclude-resource-type", "test")
+        raise_if_broken(project().build("tag:monitoring", as_of, *options, **span))
+        yield project().query(f"{{{{ backfilled_records({loaded[0]['id']}) }}}}", as_of)[0] | day
+
+
 def raise_if_broken(outcomes: list[Outcome]) -> None:
     broken = [outcome for outcome in outcomes if outcome.is_broken]
     if broken:
         raise DbtError("\n".join(f"{o.resource_type} {o.name} ({o.status}): {o.message}" for o in broken))
 
 
-def serve_ticks() -> None:
-    """Serves streaming-tick every five minutes. One that would overlap another is dropped: the next catches up."""
-    streaming_tick.serve(
-        name="every-five-minutes",
-        interval=300,
-        global_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
+def serve_flows() -> None:
+    """Serves a tick every five minutes and the batch every night. What would overlap itself is dropped, not queued."""
+    alone = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
+    serve(
+        streaming_tick.to_deployment("every-five-minutes", interval=300, concurrency_limit=alone),
+        nightly_batch.to_deployment("every-night", cron=NIGHTLY, concurrency_limit=alone),
     )

@@ -74,10 +74,13 @@ class Dbt:
         self._variables = {"schema_prefix": prefix} if prefix else {}
         self._manifest: Any = None
 
-    def build(self, select: str, as_of: str, **variables: Any) -> list[Outcome]:
-        """Builds and tests `select` (dbt's node selection). Raises DbtError if dbt did not get to run it at all."""
+    def build(self, select: str, as_of: str, *options: str, **variables: Any) -> list[Outcome]:
+        """Builds and tests `select` (dbt's node selection), with more of dbt's options and variables.
+
+        Raises DbtError if dbt did not get to run it at all.
+        """
         started = time.monotonic()
-        selection = ["--select", *select.split(), "--exclude-resource-type", "unit_test"]
+        selection = ["--select", *select.split(), "--exclude-resource-type", "unit_test", *options]
         result = self._invoke("build", *selection, as_of=as_of, **variables)
         outcomes = [_outcome(node) for node in getattr(result.result, "results", None) or []]
         counts = Counter(outcome.status for outcome in outcomes)

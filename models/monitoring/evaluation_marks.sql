@@ -1,9 +1,13 @@
 {{ config(materialized='table') }}
 
 {%- set interval = var('evaluation_interval_minutes') -%}
-{%- set history = evaluation_history(this) -%}
+{%- set history = earlier_evaluations(this, 'streaming_metrics') -%}
+{%- set throughput = earlier_evaluations(this, 'throughput') -%}
+{%- set buckets = ref('order_event_buckets') -%}
+{%- set restated = restated_window() -%}
 {%- set midnight = as_of_instant().replace(hour=0, minute=0, second=0, microsecond=0) -%}
 {%- set steps = (as_of_instant() - midnight).total_seconds() // (interval * 60) -%}
+{%- set look_back = modules.datetime.timedelta(hours=var('catch_up_hours') + 1) -%}
 {%- set last_mark = midnight + modules.datetime.timedelta(minutes=steps * interval) -%}
 
 with
@@ -21,7 +25,17 @@ history as (
 
     select distinct timestamp as evaluated_at
     from {{ history }}
-    where timestamp >= {{ dbt.dateadd('hour', -var('catch_up_hours') - 1, as_of()) }}
+    where timestamp >= {{ timestamp_literal(as_of_instant() - look_back) }}
+
+),
+
+-- One is enough to know that there was a monitor before.
+older_history as (
+
+    select timestamp as evaluated_at
+    from {{ history }}
+    where timestamp < {{ timestamp_literal(as_of_instant() - look_back) }}
+    limit 1
 
 ),
 
@@ -47,7 +61,10 @@ missed_marks as (
     where
         history.evaluated_at is null
         and recent_marks.evaluated_at <= {{ dbt.dateadd('minute', -interval, as_of()) }}
-        and recent_marks.evaluated_at > (select min(evaluated.timestamp) from {{ history }} as evaluated)
+        and (
+            recent_marks.evaluated_at > (select min(first_history.evaluated_at) from history as first_history)
+            or exists (select 1 from older_history)
+        )
 
 ),
 {%- else -%}
@@ -59,11 +76,43 @@ missed_marks as (
 ),
 {%- endif %}
 
+-- Marks whose five minutes count differently now: late records say what they would
+-- have said then.
+{% if throughput is not none -%}
+restated_marks as (
+
+    select throughput.evaluated_at
+    from {{ throughput }} as throughput
+    left join {{ buckets }} as buckets
+        on
+            throughput.topic = buckets.topic
+            and {{ dbt.date_trunc('minute', 'throughput.evaluated_at') }} > buckets.bucket_start
+            and {{ dbt.dateadd('minute', -5, dbt.date_trunc('minute', 'throughput.evaluated_at')) }} <= buckets.bucket_start
+            and buckets.bucket_start >= {{ timestamp_literal(restated.from_at - modules.datetime.timedelta(minutes=6)) }}
+    where
+        throughput.evaluated_at >= {{ timestamp_literal(restated.from_at) }}
+        and throughput.evaluated_at <= {{ timestamp_literal(restated.to_at) }}
+    group by throughput.evaluated_at, throughput.topic, throughput.event_count
+    having throughput.event_count <> coalesce(sum(buckets.record_count), 0)
+
+),
+{%- else -%}
+restated_marks as (
+
+    select evaluated_at from this_tick where 1 = 0
+
+),
+{%- endif %}
+
 evaluation_marks as (
 
+    {% if not var('backfill_from') -%}
     select evaluated_at from this_tick
-    union all
+    union
     select evaluated_at from missed_marks
+    union
+    {%- endif %}
+    select evaluated_at from restated_marks
 
 )
 

@@ -12,7 +12,7 @@ marks as (
 
 landed as (
 
-    {{ landed_since(window.from_ms) }}
+    {{ landed_since(window.from_ms, window.to_ms if var('backfill_from') else none) }}
 
 ),
 

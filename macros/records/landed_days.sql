@@ -1,0 +1,21 @@
+{# The UTC days of arrival from `first` up to `last` (ISO 8601) that have records, one
+   row each: `first_at` and `last_at`, ISO 8601 UTC, cut to that span. What a backfill
+   goes through. #}
+{% macro landed_days(first, last) -%}
+    {%- set key = record_time_column() -%}
+    {%- set from_ms = epoch_ms(instant(first, 'from')) -%}
+    {%- set to_ms = epoch_ms(instant(last, 'to')) -%}
+    {%- if from_ms >= to_ms -%}
+        {{ exceptions.raise_compiler_error('a backfill goes from an instant to a later one; it is from ' ~ first ~ ' to ' ~ last) }}
+    {%- endif -%}
+    select
+        {{ iso_timestamp('greatest(day_number * 86400000, ' ~ from_ms ~ ')') }} as first_at,
+        {{ iso_timestamp('least((day_number + 1) * 86400000, ' ~ to_ms ~ ')') }} as last_at
+    from (
+        select cast(floor({{ key }} / 86400000) as bigint) as day_number
+        from {{ ref('stg_streaming__order_events') }}
+        where {{ key }} >= {{ from_ms }} and {{ key }} < {{ to_ms }}
+        group by 1
+    ) as days
+    order by 1
+{%- endmacro %}
