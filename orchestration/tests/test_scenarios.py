@@ -59,6 +59,10 @@ def _dead_topic(warehouse: Warehouse) -> None:
     )
 
 
+def _content_changed(content: str, where: str) -> str:
+    return f"update STREAMING.ORDER_EVENTS set record_content = {content}::variant where {PUSHED_AFTER_T0} and {where}"
+
+
 SCENARIOS = [
     Scenario("healthy", _produce(), {}),
     Scenario("stalled partition", _produce(stalled_partition=2), {"partition_stalled": "fail"}),
@@ -130,6 +134,38 @@ SCENARIOS = [
         as_of="2026-03-02T12:20:00Z",
         is_transformed=False,
     ),
+    # Found by no run: pushed two hours before the newest record, and landed after it.
+    Scenario(
+        "lost records",
+        _produce_then(
+            f"""
+            insert into STREAMING.ORDER_EVENTS select
+                {{'topic': 'orders', 'partition': 1, 'offset': -1 - n, 'CreateTime': {T0_MS - 7_200_000} + n,
+                 'SnowflakeConnectorPushTime': {T0_MS - 7_200_000} + n}}::variant, null from range(3) as r (n)
+            """
+        ),
+        {"records_missing": "fail"},
+    ),
+    Scenario(
+        "unexpected payload",
+        _produce_then(
+            _content_changed(
+                "{'event_type': 'order_teleported', 'event_ts': record_content['event_ts']::varchar, "
+                "'order_id': record_content['order_id']::varchar, 'amount': '12.5', 'currency': 'XAU', 'gift_wrap': true}",
+                "record_metadata['offset']::bigint % 50 = 0",
+            )
+        ),
+        {"unexpected_payload": "warn"},
+    ),
+    Scenario(
+        "another payload",
+        _produce_then(
+            _content_changed("{'hello': 'world'}", "record_metadata['offset']::bigint % 5 = 0"),
+            until="2026-03-02T13:10:00Z",
+        ),
+        {"rejected_records_above_limit": "fail"},
+        as_of="2026-03-02T13:10:00Z",
+    ),
     Scenario(
         "producer's clock ahead",
         _produce_then(_create_time_moved_by(600_000)),
@@ -198,6 +234,37 @@ def test_without_broker_offsets_lag_is_estimated_and_says_so(warehouse: Warehous
 def test_the_monitor_that_stopped_is_seen_by_whoever_runs_its_test(warehouse: Warehouse) -> None:
     result = warehouse.dbt._invoke("test", "--select", "monitoring_stale", as_of="2026-03-02T13:30:00Z")
     assert [str(node.status) for node in result.result.results] == ["fail"]
+
+
+def test_late_records_restate_what_was_evaluated(warehouse: Warehouse) -> None:
+    late = f"record_metadata['SnowflakeConnectorPushTime']::bigint between {T0_MS + 600_000} and {T0_MS + 660_000}"
+    counted = f"select event_count from MONITORING.THROUGHPUT where evaluated_at = '{T1[:-1]}'"
+    warehouse.produce(T1)
+    warehouse.sql(
+        f"create table main.late as from STREAMING.ORDER_EVENTS where {late}",
+        f"delete from STREAMING.ORDER_EVENTS where {late}",
+    )
+    warehouse.monitor(T1)
+    before, missing = warehouse.sql(counted)[0][0], warehouse.sql("select count(*) from main.late")[0][0]
+    warehouse.sql("insert into STREAMING.ORDER_EVENTS from main.late", "drop table main.late")
+    warehouse.monitor("2026-03-02T12:17:00Z")
+    assert missing > 10
+    assert warehouse.sql(counted) == [(before + missing,)]
+    # Nothing else was evaluated again: the next tick has only itself.
+    warehouse.monitor("2026-03-02T12:22:00Z")
+    assert warehouse.sql("select count(*) from MONITORING.EVALUATION_MARKS") == [(1,)]
+
+
+def test_retention_deletes_day_by_day_and_goes_on_in_the_next_run(warehouse: Warehouse) -> None:
+    days = "select count(distinct date_trunc('day', bucket_start)) from MONITORING.ORDER_EVENT_BUCKETS"
+    assert warehouse.sql(days) == [(4,)]
+    for left in (3, 2, 2):
+        variables = {"buckets_retention_days": 30, "retention_step_days": 1}
+        warehouse.dbt._invoke("run-operation", "apply_retention", as_of="2026-03-31T12:00:00Z", **variables)
+        assert warehouse.sql(days) == [(left,)]
+    assert warehouse.sql("select count(*) > 0 from MONITORING.STREAMING_METRICS") == [(True,)]
+    with pytest.raises(Exception, match="at least 30"):
+        warehouse.dbt._invoke("run-operation", "apply_retention", as_of=T1, buckets_retention_days=7)
 
 
 def test_missed_marks_are_evaluated_by_the_next_tick(warehouse: Warehouse) -> None:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from orchestration.tests.conftest import T0, Warehouse
 
 T0_MS = 1772452800000
@@ -99,6 +101,139 @@ def test_a_redelivered_record_counts_once_also_when_it_comes_later(warehouse: Wa
     _land(warehouse, again)
     warehouse.transform("2026-03-02T12:10:00Z")
     assert _order(warehouse)["event_count"] == "1"
+
+
+def test_a_record_redelivered_days_later_counts_once(warehouse: Warehouse) -> None:
+    dated, content = _record(1, "order_created", "2026-03-02T11:59:00Z")
+    undated = {key: value for key, value in dated.items() if key != "CreateTime"} | {"offset": 2}
+    pushed = "SnowflakeConnectorPushTime"
+    for day in (0, 1, 3):
+        moved = T0_MS + day * DAY_MS
+        _land(warehouse, (dated | {pushed: moved}, content), (undated | {pushed: moved}, content))
+        warehouse.transform(f"2026-03-0{2 + day}T12:05:00Z")
+        assert warehouse.dbt.query("{{ pending_records() }}", f"2026-03-0{2 + day}T12:06:00Z")[0]["pending"] == 0
+    assert _order(warehouse)["event_count"] == "2"
+
+
+def test_a_recreated_topic_without_a_create_time_is_told_by_its_payload(warehouse: Warehouse) -> None:
+    records = [
+        _record(1, kind, f"2026-03-02T11:0{n}:00Z", event_id=kind)
+        for n, kind in enumerate(("order_created", "order_paid"))
+    ]
+    for metadata, content in records:
+        del metadata["CreateTime"]
+        _land(warehouse, (metadata, content))
+    warehouse.transform("2026-03-02T12:05:00Z")
+    assert (_order(warehouse)["order_status"], _order(warehouse)["event_count"]) == ("paid", "2")
+
+
+def test_a_backlog_is_loaded_in_steps_and_an_interrupted_one_goes_on(warehouse: Warehouse) -> None:
+    warehouse.produce("2026-03-02T18:00:00Z")
+    loads = """
+        select count(*), max(records), sum(records)
+        from (select count(*) as records from ANALYTICS.ORDER_EVENT_RECORDS where load_id > {} group by load_id)
+    """
+    (first,) = warehouse.sql("select max(load_id) from ANALYTICS.ORDER_EVENT_RECORDS")[0]
+    for _ in range(3):
+        warehouse.dbt.build("tag:streaming", "2026-03-02T18:00:00Z", load_step_records=1000)
+    count, largest, before = warehouse.sql(loads.format(first))[0]
+    assert (count, largest <= 1000) == (3, True)
+    warehouse.transform("2026-03-02T18:00:00Z")
+    assert warehouse.sql(loads.format(first))[0][0] == 4
+    assert warehouse.sql(loads.format(first))[0][2] > before + 1000
+    folded = "select sum(event_count) = (select count(*) from ANALYTICS.FCT_ORDER_EVENTS) from ANALYTICS.FCT_ORDERS"
+    assert warehouse.sql(folded) == [(True,)]
+
+
+def test_the_flow_repeats_the_run_until_nothing_waits(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    warehouse.produce("2026-03-02T18:00:00Z")
+    monkeypatch.setitem(warehouse.dbt._variables, "load_step_records", 3000)
+    warehouse.transform("2026-03-02T18:00:00Z")
+    assert warehouse.sql("select count(distinct load_id) > 3 from ANALYTICS.ORDER_EVENT_RECORDS") == [(True,)]
+    assert warehouse.dbt.query("{{ pending_records() }}", "2026-03-02T18:00:00Z") == [
+        {"pending": 0, "is_partial": False}
+    ]
+
+
+def test_records_rebuilt_alone_leave_the_orders_right(warehouse: Warehouse) -> None:
+    orders = "select order_id, event_count, latest_event_key, amount from ANALYTICS.FCT_ORDERS order by order_id"
+    before = warehouse.sql(orders)
+    warehouse.dbt._invoke("run", "--select", "order_event_records", "--full-refresh", as_of="2026-03-02T12:05:00Z")
+    warehouse.transform("2026-03-02T12:10:00Z")
+    assert warehouse.sql(orders) == before
+
+
+def test_a_backfill_finds_what_no_run_does_and_says_so(warehouse: Warehouse) -> None:
+    old = T0_MS - DAY_MS
+    _land(
+        warehouse,
+        _record(1, "order_created", "2026-03-01T11:59:00Z", pushed_ms=old),
+        _record(2, "order_paid", "2026-03-01T12:01:00Z", pushed_ms=old + 60_000),
+        _record(3, "order_created", "not a time", pushed_ms=old + 60_000),
+    )
+    warehouse.transform("2026-03-02T12:05:00Z")
+    assert warehouse.sql("select count(*) from ANALYTICS.FCT_ORDERS where order_id = 'X1'") == [(0,)]
+    span = ("2026-03-01T11:00:00Z", "2026-03-02T11:00:00Z", "2026-03-02T12:10:00Z")
+    days = list(warehouse.flows.backfill(*span))
+    assert [(d["first_at"], d["last_at"]) for d in days] == [
+        ("2026-03-01T11:00:00.000Z", "2026-03-02T00:00:00.000Z"),
+        ("2026-03-02T00:00:00.000Z", "2026-03-02T11:00:00.000Z"),
+    ]
+    assert [(d["records"], d["rejected"], d["orders"]) for d in days] == [(3, 1, 1), (0, 0, 0)]
+    assert (_order(warehouse)["order_status"], _order(warehouse)["event_count"]) == ("paid", "2")
+    bucket = "select sum(record_count) from MONITORING.ORDER_EVENT_BUCKETS where partition = 9"
+    assert warehouse.sql(bucket) == [(3,)]
+    assert [d["records"] for d in warehouse.flows.backfill(*span)] == [0, 0]
+
+
+def test_both_payload_layouts_give_the_same_rows(warehouse: Warehouse) -> None:
+    fields = ("event_id", "event_type", "event_ts", "order_id", "customer_id", "amount", "currency")
+    columns = ", ".join(f"record_content['{field}']::varchar as {field}" for field in fields)
+    compared = {
+        "FCT_ORDERS": "* exclude (loaded_at, load_id)",
+        "FCT_ORDER_EVENTS": "* exclude (loaded_at, load_id)",
+        "REJECTED_ORDER_EVENTS": "record_id, rejected_reason, landed_at",
+    }
+    warehouse.sql(
+        *(
+            f"create table main.{table} as select {columns} from ANALYTICS.{table}"
+            for table, columns in compared.items()
+        ),
+        f"create table main.raw as select record_metadata, {columns} from STREAMING.ORDER_EVENTS",
+        "alter table main.raw add column gift_wrap varchar",
+        "update main.raw set gift_wrap = 'yes' where event_id = (select min(event_id) from main.raw)",
+        "drop view ANALYTICS.STG_STREAMING__ORDER_EVENTS",
+        "drop table STREAMING.ORDER_EVENTS",
+        "create table STREAMING.ORDER_EVENTS as from main.raw",
+    )
+    warehouse.dbt._invoke(
+        "run", "--select", "tag:staging", "tag:streaming", "--full-refresh", as_of=T0, payload_layout="columns"
+    )
+    for table, columns in compared.items():
+        rebuilt = f"(select {columns} from ANALYTICS.{table})"
+        assert warehouse.sql(f"select count(*) from (from main.{table} except from {rebuilt})") == [(0,)], table
+        assert warehouse.sql(f"select count(*) from (from {rebuilt} except from main.{table})") == [(0,)], table
+    surprises = "select distinct unexpected from ANALYTICS.ORDER_EVENT_RECORDS where unexpected like 'field%'"
+    assert [text[:15] for (text,) in warehouse.sql(surprises)] == ["field gift_wrap"]
+
+
+def test_what_nobody_expected_is_named(warehouse: Warehouse) -> None:
+    _land(
+        warehouse,
+        _record(1, "order_created", "2026-03-02T11:00:00Z", currency="XAU", gift_wrap="yes", a="b"),
+        _record(2, "order_teleported", "2026-03-02T11:01:00Z", amount="12.5"),
+        _record(3, "order_paid", "2026-03-02T11:02:00Z"),
+    )
+    warehouse.transform("2026-03-02T12:05:00Z")
+    named = "select unexpected from ANALYTICS.ORDER_EVENT_RECORDS where partition = 9 order by kafka_offset"
+    assert warehouse.sql(named) == [
+        ("field a, gift_wrap; currency XAU",),
+        ("type of amount text; event_type order_teleported",),
+        (None,),
+    ]
+    warehouse.monitor("2026-03-02T12:10:00Z")
+    quality = "select unexpected_records, unexpected_kinds from MONITORING.RECORD_QUALITY where evaluated_at = "
+    assert warehouse.sql(quality + "'2026-03-02 12:10'") == [(2, 2)]
 
 
 def test_a_late_event_changes_its_order_as_if_it_had_come_in_time(warehouse: Warehouse) -> None:
