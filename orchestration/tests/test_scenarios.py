@@ -151,7 +151,7 @@ SCENARIOS = [
         _produce_then(
             _content_changed(
                 "{'event_type': 'order_teleported', 'event_ts': record_content['event_ts']::varchar, "
-                "'order_id': record_content['order_id']::varchar, 'amount': '12.5', 'currency': 'XAU', 'gift_wrap': true}",
+                "'order_id': record_content['order_id']::varchar, 'amount': '1', 'currency': 'XAU', 'gift_wrap': true}",
                 "record_metadata['offset']::bigint % 50 = 0",
             )
         ),
