@@ -21,9 +21,9 @@ logger = logging.getLogger(__name__)
 NIGHTLY = "32 1 * * *"  # UTC, between two ticks: one process at a time may write a DuckDB file
 
 
-def step(run: Any, *args: Any) -> Any:
+def step(run: Any, *args: Any, **variables: Any) -> Any:
     """Calls a flow or a task: as a run of Prefect's inside a flow run, as the plain function elsewhere."""
-    return run(*args) if FlowRunContext.get() else run.fn(*args)
+    return (run if FlowRunContext.get() else run.fn)(*args, **variables)
 
 
 @cache
@@ -48,7 +48,7 @@ def land_snapshots(as_of: str) -> list[Outcome]:
 
 
 @task(name="dbt build")
-def build(select: str, as_of: str, waiting: str | None = None, at_least: int = 1) -> list[Outcome]:
+def build(select: str, as_of: str, waiting: str | None = None, at_least: int = 1, **variables: Any) -> list[Outcome]:
     """Builds `select`; with `waiting`, a macro that counts, while at least that many wait and one run is not enough."""
     outcomes: list[Outcome] = []
     left = None
@@ -59,7 +59,7 @@ def build(select: str, as_of: str, waiting: str | None = None, at_least: int = 1
                 logger.info("%s: %d", waiting.replace("_", " "), left["pending"])
                 if left["pending"] < at_least or (before and left["pending"] >= before["pending"]):
                     return outcomes
-            outcomes = project().build(select, as_of)
+            outcomes = project().build(select, as_of, **variables)
             if not left or not left["is_partial"] or any(outcome.is_broken for outcome in outcomes):
                 return outcomes
     except DbtError as error:
@@ -111,10 +111,11 @@ def streaming_tick(as_of: str | None = None) -> None:
 
 @flow(name="nightly-batch")
 def nightly_batch(as_of: str | None = None) -> None:
-    """Rebuilds the closed days that late data touched, until none is left, and deletes what retention allows."""
+    """Rebuilds the closed days that late data touched, until none is left; looks for losses; applies the retention."""
     as_of = parse_as_of(as_of)
-    built = step(build, "tag:batch", as_of, "pending_days")
-    step(report, "nightly-batch", as_of, built + step(apply_retention, as_of))
+    outcomes = step(build, "tag:batch", as_of, "pending_days")
+    outcomes += step(build, "record_completeness+1", as_of, nightly=True)
+    step(report, "nightly-batch", as_of, outcomes + step(apply_retention, as_of))
 
 
 def backfill(first: str, last: str, as_of: str | None = None) -> Iterator[dict[str, Any]]:

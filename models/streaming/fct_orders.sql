@@ -132,3 +132,5 @@ select
     amount_event_key,
     customer_event_key
 from fct_orders
+-- Orders of one time together: where their identifiers grow, a lookup skips the rest.
+order by first_event_at
