@@ -6,13 +6,11 @@
      from_ms        what arrived from here on is read: `late_arrival_minutes` before that
      to_ms          ... and up to here, so that a run loads at most `load_step_records`
                     records (or one minute's) and its memory is bounded; none for all
-     created_from   the least Kafka timestamp among what arrived, a naive UTC datetime or
-                    none: no copy of it that was loaded before is older
      arrived        number of copies that arrived after `newest_ms`
    With `backfill_from` and `backfill_to` these are the window. #}
 {% macro load_window(records) -%}
     {%- set window = {
-        'load_id': 0, 'first_load_id': none, 'from_ms': 0, 'newest_ms': -1, 'to_ms': none, 'created_from': none, 'arrived': 0
+        'load_id': 0, 'first_load_id': none, 'from_ms': 0, 'newest_ms': -1, 'to_ms': none, 'arrived': 0
     } -%}
     {%- if not execute or load_relation(ref('stg_streaming__order_events')) is none -%}
         {{ return(window) }}
@@ -40,14 +38,13 @@
         }) -%}
     {%- endif -%}
     {%- set key = record_time_column() -%}
-    {%- set created = 'coalesce(create_time_ms, append_time_ms)' -%}
     {%- set arrivals = run_query(
         'select max(running), max(case when running <= ' ~ var('load_step_records') ~ ' then minute end), '
-        ~ 'min(case when records > 0 then minute end), min(created_ms) from ('
-        ~ 'select minute, records, created_ms, sum(records) over (order by minute) as running from ('
+        ~ 'min(case when records > 0 then minute end) from ('
+        ~ 'select minute, records, sum(records) over (order by minute) as running from ('
         ~ 'select cast(floor(case when ' ~ key ~ ' between 0 and ' ~ last_epoch_ms() ~ ' then ' ~ key ~ ' end / 60000) as bigint)'
         ~ ' as minute, count(case when ' ~ key ~ ' between ' ~ (window.newest_ms + 1) ~ ' and ' ~ last_epoch_ms()
-        ~ ' then 1 end) as records, min(case when ' ~ created ~ ' >= 0 then ' ~ created ~ ' end) as created_ms from ('
+        ~ ' then 1 end) as records from ('
         ~ landed_since(window.from_ms, window.to_ms, undated=window.to_ms is none) ~ ') as landed group by 1'
         ~ ') as minutes) as steps'
     ).rows[0] -%}
@@ -57,9 +54,6 @@
             {%- do window.update({
                 'to_ms': ([arrivals[1] if arrivals[1] is not none else 0, arrivals[2]] | max | int + 1) * 60000
             }) -%}
-        {%- endif -%}
-        {%- if arrivals[3] is not none and arrivals[3] <= last_epoch_ms() -%}
-            {%- do window.update({'created_from': from_epoch_ms(arrivals[3] | int)}) -%}
         {%- endif -%}
     {%- endif -%}
     {{ return(window) }}

@@ -30,7 +30,7 @@
 
     loaded as (
 
-        {{ loaded_records(records, 'landed', window.created_from) }}
+        {{ loaded_records(records, 'landed') }}
 
     ),
 

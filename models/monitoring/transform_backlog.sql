@@ -18,7 +18,7 @@ landed as (
 
 loaded as (
 
-    {{ loaded_records(records, 'landed', window.created_from) }}
+    {{ loaded_records(records, 'landed') }}
 
 ),
 

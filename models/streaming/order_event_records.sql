@@ -11,18 +11,9 @@ landed as (
 ),
 
 {% if records is not none -%}
-arrivals as (
-
-    select
-        record_id,
-        created_at
-    from landed
-
-),
-
 loaded as (
 
-    {{ loaded_records(records, 'arrivals', window.created_from) }}
+    {{ loaded_records(records, 'landed') }}
 
 ),
 {%- endif %}
