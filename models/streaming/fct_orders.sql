@@ -53,14 +53,15 @@ latest_events as (
 
 ),
 
--- An event need not repeat what an earlier one said.
+-- An event need not repeat what an earlier one said. A currency belongs to its
+-- amount; max_by would pass over one that is NULL.
 latest_values as (
 
     select
         order_id,
         max_by(customer_id, case when customer_id is not null then event_rank end) as customer_id,
         max_by(amount, case when amount is not null then event_rank end) as amount,
-        max_by(currency, case when currency is not null then event_rank end) as currency
+        nullif(max_by(coalesce(currency, ''), case when amount is not null then event_rank end), '') as currency
     from (
         select
             *,
