@@ -113,7 +113,7 @@ def streaming_tick(as_of: str | None = None) -> None:
 def nightly_batch(as_of: str | None = None) -> None:
     """Rebuilds the closed days that late data touched, until none is left; looks for losses; applies the retention."""
     as_of = parse_as_of(as_of)
-    outcomes = step(build, "tag:batch", as_of, "pending_days")
+    outcomes = step(build, "tag:batch", as_of, "pending_days", 0)
     outcomes += step(build, "record_completeness+1", as_of, nightly=True)
     step(report, "nightly-batch", as_of, outcomes + step(apply_retention, as_of))
 
