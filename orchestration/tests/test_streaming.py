@@ -155,6 +155,15 @@ def test_the_flow_repeats_the_run_until_nothing_waits(warehouse: Warehouse, monk
     ]
 
 
+def test_a_load_of_rejected_records_alone_does_not_hold_up_the_orders(warehouse: Warehouse) -> None:
+    _land(warehouse, (_record(1, "order_created", "2026-03-02T11:00:00Z")[0], None))
+    warehouse.transform("2026-03-02T12:05:00Z")
+    late = T0_MS + 400_000
+    _land(warehouse, *(_record(2 + n, "order_paid", "2026-03-02T11:00:00Z", pushed_ms=late) for n in range(3)))
+    warehouse.dbt.build("tag:streaming", "2026-03-02T12:10:00Z", load_step_records=2)
+    assert _order(warehouse)["event_count"] == "3"
+
+
 def test_records_rebuilt_alone_leave_the_orders_right(warehouse: Warehouse) -> None:
     orders = "select order_id, event_count, latest_event_key, amount from ANALYTICS.FCT_ORDERS order by order_id"
     before = warehouse.sql(orders)
