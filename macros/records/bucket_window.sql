@@ -13,7 +13,7 @@
         'select max(bucket_start) from ' ~ buckets ~ ' where is_dated and bucket_start <= ' ~ as_of()
     ).rows[0][0] -%}
     {{ return({
-        'from_ms': epoch_ms(newest - modules.datetime.timedelta(minutes=var('late_arrival_minutes'))) if newest else 0,
+        'from_ms': [epoch_ms(newest) - var('late_arrival_minutes') * 60000, 0] | max if newest else 0,
         'to_ms': none,
     }) }}
 {%- endmacro %}

@@ -37,24 +37,19 @@
             'to_ms': epoch_ms(instant(var('backfill_to'), 'backfill_to')),
         }) -%}
     {%- endif -%}
-    {%- set key = record_time_column() -%}
-    {%- set arrivals = run_query(
-        'select max(running), max(case when running <= ' ~ var('load_step_records') ~ ' then minute end), '
-        ~ 'min(case when records > 0 then minute end) from ('
-        ~ 'select minute, records, sum(records) over (order by minute) as running from ('
-        ~ 'select cast(floor(case when ' ~ key ~ ' between 0 and ' ~ last_epoch_ms() ~ ' then ' ~ key ~ ' end / 60000) as bigint)'
-        ~ ' as minute, count(case when ' ~ key ~ ' between ' ~ (window.newest_ms + 1) ~ ' and ' ~ last_epoch_ms()
-        ~ ' then 1 end) as records from ('
-        ~ landed_since(window.from_ms, window.to_ms, undated=window.to_ms is none) ~ ') as landed group by 1'
-        ~ ') as minutes) as steps'
-    ).rows[0] -%}
-    {%- if arrivals[0] is not none -%}
-        {%- do window.update({'arrived': arrivals[0] | int}) -%}
-        {%- if window.to_ms is none and arrivals[0] > var('load_step_records') -%}
-            {%- do window.update({
-                'to_ms': ([arrivals[1] if arrivals[1] is not none else 0, arrivals[2]] | max | int + 1) * 60000
-            }) -%}
+    {%- set landed = landed_since(window.from_ms, window.to_ms, undated=window.to_ms is none) -%}
+    {%- set arrivals = run_query(arrivals_by_step(landed, window.newest_ms)).rows[0] -%}
+    {%- if window.to_ms is none -%}
+        {%- set to_ms = step_end(arrivals) -%}
+        {#- A step of copies alone would be the next one for ever: then they are left out. -#}
+        {%- if to_ms is not none and records is not none and run_query(
+            unloaded_records(records, landed_since(window.from_ms, to_ms, undated=false)) ~ ' limit 1'
+        ).rows | length == 0 -%}
+            {%- set arrivals = run_query(arrivals_by_step(unloaded_records(records, landed), window.newest_ms)).rows[0] -%}
+            {%- set to_ms = step_end(arrivals) -%}
         {%- endif -%}
+        {%- do window.update({'to_ms': to_ms}) -%}
     {%- endif -%}
+    {%- do window.update({'arrived': (arrivals[0] or 0) | int}) -%}
     {{ return(window) }}
 {%- endmacro %}

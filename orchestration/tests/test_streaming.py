@@ -155,6 +155,27 @@ def test_the_flow_repeats_the_run_until_nothing_waits(warehouse: Warehouse, monk
     ]
 
 
+def test_a_load_of_rejected_records_alone_does_not_hold_up_the_orders(warehouse: Warehouse) -> None:
+    _land(warehouse, (_record(1, "order_created", "2026-03-02T11:00:00Z")[0], None))
+    warehouse.transform("2026-03-02T12:05:00Z")
+    late = T0_MS + 400_000
+    _land(warehouse, *(_record(2 + n, "order_paid", "2026-03-02T11:00:00Z", pushed_ms=late) for n in range(3)))
+    warehouse.dbt.build("tag:streaming", "2026-03-02T12:10:00Z", load_step_records=2)
+    assert _order(warehouse)["event_count"] == "3"
+
+
+def test_a_replay_of_more_than_a_step_does_not_hold_up_what_is_new(warehouse: Warehouse) -> None:
+    metadata, content = _record(1, "order_created", "2026-03-02T11:00:00Z", pushed_ms=T0_MS)
+    _land(warehouse, (metadata, content))
+    warehouse.transform("2026-03-02T12:05:00Z")
+    pushed = [{"SnowflakeConnectorPushTime": T0_MS + minute * 60_000} for minute in range(6, 10)]
+    _land(warehouse, *((metadata | change, content) for change in pushed))
+    new = _record(2, "order_paid", "2026-03-02T11:01:00Z", pushed_ms=T0_MS + 600_000)
+    _land(warehouse, new, ({"topic": "orders", "partition": 9, "offset": 3}, new[1]))
+    warehouse.dbt.build("tag:streaming", "2026-03-02T12:15:00Z", load_step_records=2)
+    assert _order(warehouse)["event_count"] == "3"
+
+
 def test_records_rebuilt_alone_leave_the_orders_right(warehouse: Warehouse) -> None:
     orders = "select order_id, event_count, latest_event_key, amount from ANALYTICS.FCT_ORDERS order by order_id"
     before = warehouse.sql(orders)
