@@ -7,7 +7,8 @@
      to_ms          ... and up to here, so that a run loads at most `load_step_records`
                     records (or one minute's) and its memory is bounded; none for all
      arrived        number of copies that arrived after `newest_ms`
-   With `backfill_from` and `backfill_to` these are the window. #}
+   With `backfill_from` and `backfill_to` these are the window, as far as the loads have
+   come: what is newer is theirs, and would else move them past what is not loaded yet. #}
 {% macro load_window(records) -%}
     {%- set window = {
         'load_id': 0, 'first_load_id': none, 'from_ms': 0, 'newest_ms': -1, 'to_ms': none, 'arrived': 0
@@ -34,7 +35,7 @@
     {%- if var('backfill_from') -%}
         {%- do window.update({
             'from_ms': epoch_ms(instant(var('backfill_from'), 'backfill_from')),
-            'to_ms': epoch_ms(instant(var('backfill_to'), 'backfill_to')),
+            'to_ms': [epoch_ms(instant(var('backfill_to'), 'backfill_to')), window.newest_ms + 1] | min,
         }) -%}
     {%- endif -%}
     {%- set landed = landed_since(window.from_ms, window.to_ms, undated=window.to_ms is none) -%}

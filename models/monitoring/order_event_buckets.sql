@@ -34,5 +34,6 @@ select
     is_dated,
     cast(record_count as bigint) as record_count,
     max_offset,
-    last_landed_at
+    last_landed_at,
+    {{ as_of() }} as counted_at
 from order_event_buckets
