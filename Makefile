@@ -58,7 +58,7 @@ docs: setup ## the dbt docs site as one page: target/static_index.html
 	dbt docs generate --static
 	@echo "Open target/static_index.html"
 
-bench: setup ## a tick against its floor, and over 100 thousand and 10 million records
+bench: setup ## a tick against its floor, over 100 thousand to 50 million records; a backlog of 10 million
 	python -m bench.bench
 
 lock: setup ## requirements.txt anew from pyproject.toml
