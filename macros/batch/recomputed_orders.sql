@@ -12,16 +12,13 @@
     {%- endset -%}
     with
 
+    -- Chosen first: DuckDB would otherwise build its hash table of all the events.
     candidates as (
 
-        select distinct order_id
+        select order_id
         from {{ ref('fct_order_events') }}
         where {{ since }} {{ 'and cast(event_at as date) in (' ~ days ~ ')' if rebuild.days }}
-
-    ),
-
-    earlier_orders as (
-
+        except
         select order_id
         from {{ ref('fct_orders') }}
         where {{ 'first_event_at < ' ~ from_at ~ ' and last_event_at >= ' ~ from_at if rebuild.days else '1 = 0' }}
@@ -45,8 +42,7 @@
             ) as event_rank
         from {{ ref('fct_order_events') }} as events
         inner join candidates on events.order_id = candidates.order_id
-        left join earlier_orders on events.order_id = earlier_orders.order_id
-        where {{ since }} and earlier_orders.order_id is null
+        where {{ since }}
 
     ),
 

@@ -1,3 +1,5 @@
+{#- After orders_daily, not beside it: each holds the orders of `batch_days` in memory. -#}
+{%- do ref('orders_daily') -%}
 {%- set rebuild = days_to_rebuild(this if is_incremental() else none) -%}
 
 with
