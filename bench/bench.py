@@ -39,7 +39,7 @@ from bench.by_hand import STATEMENTS, make_by_hand, peak_mb
 
 UNTIL = datetime(2026, 3, 1, tzinfo=UTC)
 STRETCH = timedelta(minutes=5)
-LOADED = UNTIL - timedelta(hours=26)  # what was loaded within 25 hours is tested for uniqueness
+LOADED = UNTIL - timedelta(hours=26)  # monitors look at what was loaded lately: not at a history of one load
 ORDERS_PER_DAY, EVENTS_PER_DAY = 100_000, 383_000  # and 1,000 in the five minutes after midnight
 LANDED_AT_ONCE = timedelta(days=2.5)  # under a million records: a stretch is generated in memory
 WARM_UPS = 2  # the first one, in a process of its own, sorts the history into buckets and reads all since LOADED
