@@ -96,7 +96,7 @@ def test_the_transform_waits_for_min_events(warehouse: Warehouse, monkeypatch: p
 
 
 def test_a_structural_test_that_fails_is_a_fault(warehouse: Warehouse, slack: Receiver) -> None:
-    warehouse.sql("insert into ANALYTICS.FCT_ORDERS select * from ANALYTICS.FCT_ORDERS limit 1")
+    warehouse.sql("insert into ANALYTICS.FCT_ORDERS from ANALYTICS.FCT_ORDERS order by last_event_at desc limit 1")
     warehouse.produce(T1)
     with pytest.raises(DbtError, match="unique_fct_orders_order_id"):
         warehouse.transform(T1)
