@@ -9,7 +9,7 @@ export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup demo tick status test lint unit pytest docs bench lock clean
+.PHONY: help setup demo tick status test lint unit pytest soak docs bench lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -53,6 +53,14 @@ unit: setup ## a build of everything on generated orders, with every dbt test an
 
 pytest: setup ## scenarios through real dbt, flows, delivery, collectors
 	python -m pytest
+
+HISTORIES ?= 500
+SEED := $(or $(SEED),$(shell date +%s))
+soak: export STREAMING_OPS_HISTORIES = $(shell expr $(HISTORIES) / 2)
+soak: setup ## 500 random histories, runs killed among them, against one load; HISTORIES=20 SEED=1
+	@pids=(); for seed in $(SEED) $$(( $(SEED) + 1 )); do \
+	  STREAMING_OPS_SEED=$$seed python -m pytest -q -s orchestration/tests/test_exactness.py & pids+=($$!); \
+	done; failed=0; for pid in "$${pids[@]}"; do wait $$pid || failed=1; done; exit $$failed
 
 docs: setup ## the dbt docs site as one page: target/static_index.html
 	dbt docs generate --static
