@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -185,12 +186,15 @@ class Warehouse:
             self._child.start()
             theirs.close()
         self._pipe.send((name, arguments))
-        if kill_after is not None and not self._pipe.poll(kill_after):
-            self._child.kill()
         try:
+            if kill_after is not None and not self._pipe.poll(kill_after):
+                self._child.kill()
+                raise EOFError
             is_done, result = self._pipe.recv()
         except (EOFError, ConnectionResetError):
+            child = self._child
             self.close()
+            assert child.exitcode == -signal.SIGKILL, f"{name} {arguments}: ended by itself, {child.exitcode}"
             raise Killed from None
         if not is_done:
             raise AssertionError(f"{name} {arguments[0] if arguments else ''}: {result}")
@@ -295,6 +299,7 @@ class Replay:
 
         for tables in (in_one_go, replayed):
             _check_oracle(history, tables)
+            _check_days(history, tables, instant(history.steps[-1].as_of_ms + 2 * DAY).date())
         for _, name in self.models:
             compare(name, replayed[name], in_one_go[name], history.records)
         missing = [row for row in replayed["record_completeness"] if row["missing_records"] != 0]
@@ -310,8 +315,11 @@ class Replay:
         }
         if step.action == "backfill":
             variables |= {"backfill_from": iso(step.backfill[0]), "backfill_to": iso(step.backfill[1])}
-        statement = 1 + step.kill_at * STATEMENTS.get(step.action, 30) // 100
-        kill = (step.kill, statement) if step.kill in ("before", "after") else None
+        kill = (
+            (step.kill, 1 + step.kill_at * STATEMENTS.get(step.action, 30) // 100)
+            if step.kill in ("before", "after")
+            else None
+        )
         seconds = self._seconds.get(step.action, 1.5) * step.kill_at / 100 if step.kill == "timed" else None
         try:
             self._run(warehouse, step.action, iso(step.as_of_ms), variables, kill, seconds)
@@ -338,7 +346,7 @@ class Replay:
         return found
 
     def _catch_up(self, warehouse: Warehouse, as_of: str, variables: dict[str, Any]) -> None:
-        """Runs until nothing is pending. More copies than a step has records hide what is left: then once more."""
+        """Runs until nothing is pending. What a flow cannot tell from copies it may leave to the next one."""
         left = [self._run(warehouse, "catch up", as_of, variables)]
         while left[-1] and len(left) < 40 and len(set(left[-3:])) == min(len(left), 3):
             left.append(self._run(warehouse, "catch up", as_of, variables))
@@ -400,10 +408,35 @@ def _check_oracle(history: History, tables: dict[str, Rows]) -> None:
     assert found.keys() == orders.keys()
     for order_id, order in orders.items():
         assert {name: found[order_id][name] for name in order} == order
-    counted = ("record_count", "max_offset", "last_landed_at")
-    buckets = {_bucket(row): tuple(row[name] for name in counted) for row in tables["order_event_buckets"]}
+    buckets = {
+        _bucket(r): (r["record_count"], r["max_offset"], r["last_landed_at"]) for r in tables["order_event_buckets"]
+    }
     assert len(buckets) == len(tables["order_event_buckets"]), "a bucket twice"
     assert buckets == expected_buckets(history.deliveries)
+
+
+def _check_days(history: History, tables: dict[str, Rows], today: date) -> None:
+    """The days before `today` are closed."""
+    for table, *keys in (("orders_daily", "currency"), ("customers_daily", "customer_id", "currency")):
+        days: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+        for order in expected_orders(history.records).values():
+            if (day := order["first_event_at"].date()) < today:
+                days.setdefault((day, *(order[key] or "(none)" for key in keys)), []).append(order)
+        figures = {
+            key: (
+                len(orders),
+                sum(order["event_count"] for order in orders),
+                sum(amounts) if (amounts := [o["amount"] for o in orders if o["amount"] is not None]) else None,
+            )
+            for key, orders in days.items()
+        }
+        found = {
+            (row["order_date"], *(row[key] for key in keys)): (row["orders"], row["event_count"], row["amount"])
+            for row in tables[table]
+        }
+        assert len(found) == len(tables[table]), f"a row of {table} twice"
+        assert found == figures, table
+    assert all(row["is_reconciled"] for row in tables["daily_reconciliation"])
 
 
 def _bucket(row: dict[str, Any]) -> tuple[Any, ...]:

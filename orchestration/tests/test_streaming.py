@@ -387,3 +387,14 @@ def test_orders_that_a_failed_run_left_behind_are_pending_and_come_with_the_next
     warehouse.transform("2026-03-02T12:30:00Z")
     assert warehouse.dbt.query(pending, "2026-03-02T12:31:00Z") == [{"pending": 0, "is_partial": False}]
     assert _order(warehouse)["event_count"] == "1"
+
+
+def test_a_fold_that_is_repeated_adds_nothing(warehouse: Warehouse) -> None:
+    """As when a statement is sent again, or two runs overlap: the second was compiled before the first had ended."""
+    _land(warehouse, _record(1, "order_created", "2026-03-02T11:00:00Z"))
+    warehouse.dbt._invoke("run", "--select", "order_event_records", as_of="2026-03-02T12:05:00Z")
+    compiled = warehouse.dbt._invoke("compile", "--select", "fct_orders", as_of="2026-03-02T12:05:00Z")
+    warehouse.dbt._invoke("run", "--select", "fct_orders", as_of="2026-03-02T12:05:00Z")
+    again = f"select order_id, event_count, load_id from ({compiled.result.results[0].node.compiled_code}) as again"
+    once = "select order_id, event_count, load_id from ANALYTICS.FCT_ORDERS where order_id = 'X1'"
+    assert warehouse.sql(again) == warehouse.sql(once)
