@@ -65,14 +65,7 @@
     select
         order_date,
         coalesce(customer_id, '(none)') as customer_id,
-        case latest_event_type
-            when 'order_created' then 'created'
-            when 'order_paid' then 'paid'
-            when 'order_shipped' then 'shipped'
-            when 'order_delivered' then 'delivered'
-            when 'order_cancelled' then 'cancelled'
-            else 'unknown'
-        end as order_status,
+        {{ order_status('latest_event_type') }} as order_status,
         amount,
         coalesce(currency, '(none)') as currency,
         event_count,

@@ -110,14 +110,7 @@ select
     order_id,
     customer_id,
     latest_event_type,
-    case latest_event_type
-        when 'order_created' then 'created'
-        when 'order_paid' then 'paid'
-        when 'order_shipped' then 'shipped'
-        when 'order_delivered' then 'delivered'
-        when 'order_cancelled' then 'cancelled'
-        else 'unknown'
-    end as order_status,
+    {{ order_status('latest_event_type') }} as order_status,
     amount,
     currency,
     event_count,
