@@ -14,6 +14,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+Keys = dict[str, Any]
+
 START_MS = 1772409600000  # 2026-03-02T00:00:00Z
 SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
 LAST_MS = 253402300799999
@@ -76,16 +78,17 @@ CONTENTS = (
     "new currency",
 )
 ACTIONS = (
-    *["tick"] * 9,
+    *["tick"] * 8,
     *["load"] * 3,
     *["catch up"] * 3,
-    "nothing",
     "nothing",
     "orders",
     "orders",
     "buckets",
     "rebuild",
-    "rebuild records",
+    "rebuild",
+    *["rebuild records"] * 3,
+    "rebuild orders",
     "rebuild orders",
     "backfill",
     "nightly",
