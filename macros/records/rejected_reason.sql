@@ -10,6 +10,6 @@
         when order_id is null then 'missing_order_id'
         when event_type is null then 'missing_event_type'
         when event_at is null then 'invalid_event_ts'
-        when amount is null and amount_text is not null then 'invalid_amount'
+        when amount is null and amount_kind is not null then 'invalid_amount'
     end
 {%- endmacro %}

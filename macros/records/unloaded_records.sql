@@ -23,3 +23,8 @@
     from arrivals
     where not exists (select 1 from loaded where loaded.record_id = arrivals.record_id)
 {%- endmacro %}
+
+{# Whether there are any. #}
+{% macro has_unloaded(records, landed) -%}
+    {{ return(run_query(unloaded_records(records, landed) ~ ' limit 1').rows | length > 0) }}
+{%- endmacro %}
