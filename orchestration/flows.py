@@ -14,7 +14,7 @@ from prefect.context import FlowRunContext
 
 from orchestration.collectors import collect
 from orchestration.runner import Dbt, DbtError, Outcome
-from orchestration.settings import Settings, parse_as_of
+from orchestration.settings import Settings, parse_as_of, parse_instant
 from orchestration.slack import deliver, message
 
 logger = logging.getLogger(__name__)
@@ -123,8 +123,13 @@ def backfill(first: str, last: str, as_of: str | None = None) -> Iterator[dict[s
 
     A day at a time: an interrupted backfill is just run again. The marks of the day are evaluated again, too.
     """
-    as_of, first, last = parse_as_of(as_of), parse_as_of(first), parse_as_of(last)
-    for day in project().query(f"{{{{ landed_days('{first}', '{last}') }}}}", as_of):
+    as_of, start, end = parse_as_of(as_of), parse_instant(first, "from"), parse_instant(last, "to")
+    if start >= end:
+        raise ValueError(f"a backfill goes from an instant to a later one; it is from {first} to {last}")
+    monitored = "select {{ load_relation(ref('record_completeness')) is not none }} as is_built"
+    if not project().query(monitored, as_of)[0]["is_built"]:
+        raise DbtError("Nothing was monitored yet: run `python -m orchestration tick` first.")
+    for day in project().query(f"{{{{ landed_days('{start.isoformat()}', '{end.isoformat()}') }}}}", as_of):
         span = {"backfill_from": day["first_at"], "backfill_to": day["last_at"]}
         loaded = project().query("select coalesce(max(load_id), 0) as id from {{ ref('order_event_records') }}", as_of)
         raise_if_broken(project().build("tag:streaming order_event_buckets", as_of, **span))

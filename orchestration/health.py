@@ -17,7 +17,7 @@ select
     (select count(*) from {{ ref('fct_orders') }}) as orders,
     (select max(load_id) from {{ ref('fct_orders') }}) as loads,
     (select max(loaded_at) from {{ ref('fct_orders') }}) as loaded_at,
-    (select max(landed_at) from {{ ref('fct_order_events') }}) as landed_at,
+    (select max(case when landed_at <= loaded_at then landed_at end) from {{ ref('fct_order_events') }}) as landed_at,
     (select count(*) from {{ ref('rejected_order_events') }}) as rejected,
     (select pending from ({{ pending_records() }}) as waiting) as pending,
     {{ dbt.datediff('(select max(loaded_at) from ' ~ ref('fct_orders') ~ ')', as_of(), 'second') }} as age_seconds

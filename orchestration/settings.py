@@ -2,7 +2,7 @@
 
 import os
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dotenv import load_dotenv
@@ -58,18 +58,25 @@ class Settings(BaseSettings):
 
 
 def parse_as_of(text: str | None) -> str:
-    """`text`, ISO 8601 (UTC where it has no offset), as `YYYY-MM-DDTHH:MM:SSZ`; now, where there is none.
+    """The instant to evaluate as `YYYY-MM-DDTHH:MM:SSZ`; now, where there is none.
 
-    Raises ValueError for anything else.
+    Raises ValueError for what parse_instant refuses, and for an instant more than a day ahead: what is loaded there
+    stays wrong for as long, and what the retention deletes there is gone.
     """
-    if text is None:
-        instant = datetime.now(UTC)
-    else:
-        try:
-            instant = datetime.fromisoformat(text)
-            instant = instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
-        except (ValueError, OverflowError):
-            instant = datetime.min.replace(tzinfo=UTC)
-        if not _FIRST_YEAR <= instant.year <= _LAST_YEAR:
-            raise ValueError(f"as-of takes ISO 8601 UTC, such as 2026-01-31T12:00:00Z; it is {text!r}")
-    return instant.strftime("%Y-%m-%dT%H:%M:%SZ")
+    now = datetime.now(UTC)
+    instant = now if text is None else parse_instant(text, "as-of")
+    if instant > now + timedelta(days=1):
+        raise ValueError(f"as-of is {text!r}, more than a day ahead: is the year right?")
+    return f"{instant:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def parse_instant(text: str, name: str) -> datetime:
+    """`text`, ISO 8601 (UTC where it has no offset), in UTC. Raises ValueError, by that `name`, for anything else."""
+    try:
+        instant = datetime.fromisoformat(text)
+        instant = instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    except (ValueError, OverflowError):
+        instant = datetime.min.replace(tzinfo=UTC)
+    if not _FIRST_YEAR <= instant.year <= _LAST_YEAR:
+        raise ValueError(f"{name} takes ISO 8601 UTC, such as 2026-01-31T12:00:00Z; it is {text!r}")
+    return instant

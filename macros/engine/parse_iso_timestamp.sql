@@ -15,11 +15,12 @@
     cast(try_cast({{ text }} as timestamptz) at time zone 'UTC' as timestamp)
 {%- endmacro %}
 
-{# Without an offset in the text the instant is UTC, whatever the session. #}
+{# Without an offset in the text the instant is UTC, whatever the session. Microseconds,
+   as everywhere: event_key sorts by them. #}
 {% macro snowflake__parse_iso_timestamp(text) -%}
-    case
+    cast(case
         when regexp_like({{ text }}, '.*:.*(Z|[+-][0-9]{2}(:?[0-9]{2})?)')
             then to_timestamp_ntz(convert_timezone('UTC', try_to_timestamp_tz({{ text }})))
         else try_to_timestamp_ntz({{ text }})
-    end
+    end as timestamp_ntz(6))
 {%- endmacro %}

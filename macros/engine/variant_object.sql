@@ -6,7 +6,7 @@
 {% macro duckdb__variant_object(fields) -%}
     cast({
         {%- for key, value in fields.items() %}
-        '{{ key }}': {{ value }}{{ ',' if not loop.last }}
+        {{ sql_string(key) }}: {{ value }}{{ ',' if not loop.last }}
         {%- endfor %}
     } as variant)
 {%- endmacro %}
@@ -14,7 +14,7 @@
 {% macro snowflake__variant_object(fields) -%}
     to_variant(object_construct_keep_null(
         {%- for key, value in fields.items() %}
-        '{{ key }}', {{ value }}{{ ',' if not loop.last }}
+        {{ sql_string(key) }}, {{ value }}{{ ',' if not loop.last }}
         {%- endfor %}
     ))
 {%- endmacro %}

@@ -1,10 +1,10 @@
 {# The minutes to count again, a mapping of `from_ms` and `to_ms` (none: no end) on
-   the minute: from the newest bucket that was not in the future when it was counted, less
+   the minute: from the newest bucket without a record of the future when it was counted, less
    `late_arrival_minutes`; or the minutes of a backfill, as far as they were counted. #}
 {% macro bucket_window(buckets) -%}
     {%- if not execute or buckets is none -%}{{ return({'from_ms': 0, 'to_ms': none}) }}{%- endif -%}
     {%- set newest = run_query(
-        'select max(bucket_start) from ' ~ buckets ~ ' where is_dated and bucket_start <= counted_at'
+        'select max(bucket_start) from ' ~ buckets ~ ' where is_dated and last_landed_at <= counted_at'
     ).rows[0][0] -%}
     {%- set newest_ms = epoch_ms(newest) if newest else 0 -%}
     {%- if var('backfill_from') -%}

@@ -5,9 +5,6 @@
     {%- set key = record_time_column() -%}
     {%- set from_ms = epoch_ms(instant(first, 'from')) -%}
     {%- set to_ms = epoch_ms(instant(last, 'to')) -%}
-    {%- if from_ms >= to_ms -%}
-        {{ exceptions.raise_compiler_error('a backfill goes from an instant to a later one; it is from ' ~ first ~ ' to ' ~ last) }}
-    {%- endif -%}
     select
         {{ iso_timestamp('greatest(day_number * 86400000, ' ~ from_ms ~ ')') }} as first_at,
         {{ iso_timestamp('least((day_number + 1) * 86400000, ' ~ to_ms ~ ')') }} as last_at

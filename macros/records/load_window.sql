@@ -7,9 +7,10 @@
      to_ms          ... and up to here, so that a run loads at most `load_step_records`
                     records (or one minute's) and its memory is bounded; none for all
      arrived        number of copies that arrived after `newest_ms`
+   Without `with_step` what arrived is not looked at: only a backfill has a `to_ms` then.
    With `backfill_from` and `backfill_to` these are the window, as far as the loads have
    come: what is newer is theirs, and would else move them past what is not loaded yet. #}
-{% macro load_window(records) -%}
+{% macro load_window(records, with_step=true) -%}
     {%- set window = {
         'load_id': 0, 'first_load_id': none, 'from_ms': 0, 'newest_ms': -1, 'to_ms': none, 'arrived': 0
     } -%}
@@ -38,6 +39,7 @@
             'to_ms': [epoch_ms(instant(var('backfill_to'), 'backfill_to')), window.newest_ms + 1] | min,
         }) -%}
     {%- endif -%}
+    {%- if not with_step -%}{{ return(window) }}{%- endif -%}
     {%- set landed = landed_since(window.from_ms, window.to_ms, undated=window.to_ms is none) -%}
     {%- set arrivals = run_query(arrivals_by_step(landed, window.newest_ms)).rows[0] -%}
     {%- if window.to_ms is none -%}

@@ -9,7 +9,7 @@
             "payload_layout is '" ~ var('payload_layout') ~ "'; it takes record_content or columns"
         ) }}
     {%- elif field in payload_columns() -%}
-        {{ field }}
+        {{ payload_columns()[field] }}
     {%- else -%}
         cast(null as varchar)
     {%- endif -%}

@@ -3,10 +3,9 @@
     {%- if var('payload_layout') == 'record_content' -%}
         record_content
     {%- else -%}
-        {%- set fields = {} -%}
-        {%- for column in payload_columns() -%}{%- do fields.update({column: column}) -%}{%- endfor -%}
+        {%- set fields = payload_columns() -%}
         case
-            when coalesce({% for column in fields %}cast({{ column }} as varchar), {% endfor %}null) is not null
+            when coalesce({% for column in fields.values() %}cast({{ column }} as varchar), {% endfor %}null) is not null
                 then {{ variant_object(fields) }}
         end
     {%- endif -%}

@@ -5,8 +5,8 @@
     {%- if var('payload_layout') == 'record_content' -%}
         {{ unknown_keys('record_content', known) }}
     {%- else -%}
-        nullif(rtrim('' {%- for column in payload_columns() | reject('in', known) | sort %}
-            || case when {{ column }} is not null then '{{ column }}, ' else '' end
+        nullif(rtrim('' {%- for field, column in payload_columns().items() | sort if field not in known %}
+            || case when {{ column }} is not null then {{ sql_string(field ~ ', ') }} else '' end
         {%- endfor %}, ', '), '')
     {%- endif -%}
 {%- endmacro %}

@@ -1,7 +1,7 @@
 {# Run-operation: deletes what is older than its variable allows from the monitoring
    tables, oldest first, a day per statement, and at most `retention_step_days` days of
-   each table in a run: so no statement is large, and the first run after a variable was
-   lowered need not do it all. #}
+   each table in a run, of those that have rows: so no statement is large, and the first
+   run after a variable was lowered need not do it all. #}
 {% macro apply_retention() -%}
     {%- if var('buckets_retention_days') < 30 -%}
         {{ exceptions.raise_compiler_error(
@@ -21,21 +21,18 @@
             database=target.database, schema=var('schema_prefix') ~ 'MONITORING', identifier=name
         )) -%}
         {%- set keep_from = (as_of_instant() - modules.datetime.timedelta(days=days)).replace(hour=0, minute=0, second=0) -%}
-        {%- set oldest = run_query(
-            'select min(' ~ column ~ ') from ' ~ table ~ ' where ' ~ column ~ ' < ' ~ timestamp_literal(keep_from)
-        ).rows[0][0] if table is not none else none -%}
-        {%- if oldest is not none -%}
-            {%- set first_day = oldest.replace(hour=0, minute=0, second=0, microsecond=0) -%}
-            {%- set until = [first_day + modules.datetime.timedelta(days=var('retention_step_days')), keep_from] | min -%}
-            {%- for day in range(1, (until - first_day).days + 1) -%}
-                {%- do run_query(
-                    'delete from ' ~ table ~ ' where ' ~ column ~ ' < '
-                    ~ timestamp_literal(first_day + modules.datetime.timedelta(days=day))
-                ) -%}
-                {%- do adapter.commit() if adapter.type() == 'duckdb' -%}
-            {%- endfor -%}
-            {{ log(name ~ ': deleted what is from before ' ~ until.date() ~ (
-                '' if until == keep_from else ' (due up to ' ~ keep_from.date() ~ '; the next run goes on)'
+        {%- set ends = run_query(
+            'select distinct ' ~ dbt.dateadd('day', 1, "date_trunc('day', " ~ column ~ ')') ~ ' from ' ~ table
+            ~ ' where ' ~ column ~ ' < ' ~ timestamp_literal(keep_from) ~ ' order by 1'
+        ).columns[0].values() if table is not none else [] -%}
+        {%- set now = ends[:var('retention_step_days')] -%}
+        {%- for end in now -%}
+            {%- do run_query('delete from ' ~ table ~ ' where ' ~ column ~ ' < ' ~ timestamp_literal(end)) -%}
+            {%- do adapter.commit() if adapter.type() == 'duckdb' -%}
+        {%- endfor -%}
+        {%- if now -%}
+            {{ log(name ~ ': deleted what is from before ' ~ (now | last).date() ~ (
+                '' if now | length == ends | length else ' (due up to ' ~ keep_from.date() ~ '; the next run goes on)'
             ), info=true) }}
         {%- endif -%}
     {%- endfor -%}

@@ -21,7 +21,7 @@ topics as (
 
 landed as (
 
-    {{ landed_since(epoch_ms(span.first - window - late), epoch_ms(span.last + window)) }}
+    {{ landed_since(epoch_ms(span.first - window - late), epoch_ms(span.last + window), undated=record_time_column() != 'push_time_ms') }}
 
 ),
 

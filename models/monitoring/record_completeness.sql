@@ -1,7 +1,7 @@
 {#- Judged is what the next load will not look at any more: what is missing there
     stays missing until a backfill. -#}
 {%- set records = load_relation(ref('order_event_records')) -%}
-{%- set to_ms = load_window(records).from_ms -%}
+{%- set to_ms = load_window(records, with_step=false).from_ms -%}
 {%- set from_ms = [to_ms - var('nightly_completeness_hours' if var('nightly') else 'completeness_hours') * 3600000, 0] | max -%}
 
 with

@@ -1,6 +1,6 @@
 {#- On the very first tick the transform has not run yet: all is pending. -#}
 {%- set records = load_relation(ref('order_event_records')) -%}
-{%- set window = load_window(records) -%}
+{%- set window = load_window(records, with_step=false) -%}
 
 with
 
@@ -12,7 +12,7 @@ marks as (
 
 landed as (
 
-    {{ landed_since(window.from_ms, window.to_ms if var('backfill_from') else none) }}
+    {{ landed_since(window.from_ms, window.to_ms) }}
 
 ),
 

@@ -49,7 +49,7 @@ new_records as (
     {% if records is not none -%}
     where not exists (select 1 from loaded where loaded.record_id = landed.record_id)
     {%- endif %}
-    qualify row_number() over (partition by record_id order by landed_at) = case when record_id is not null then 1 end
+    qualify row_number() over (partition by record_id order by landed_at, pushed_at) = case when record_id is not null then 1 end
 
 ),
 
@@ -59,14 +59,15 @@ rejected as (
 
 ),
 
--- Of the few that need it. One of its copies will do: they say the same.
+-- One copy's will do: they say the same. The whole payload of the rejected alone: when a
+-- field is new, all records may have an unknown one.
 payloads as (
 
     select
         arrivals.{{ record_id }} as record_id,
-        arrivals.record_metadata,
-        arrivals.record_content,
-        arrivals.unknown_fields
+        left(arrivals.unknown_fields, 200) as unknown_fields,
+        case when rejected.record_id is not null then arrivals.record_metadata end as record_metadata,
+        case when rejected.record_id is not null then arrivals.record_content end as record_content
     from ({{ arrivals }}) as arrivals
     left join rejected on arrivals.{{ record_id }} = rejected.record_id
     where arrivals.unknown_fields is not null or rejected.record_id is not null

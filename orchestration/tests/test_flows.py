@@ -1,6 +1,7 @@
 """The flows under a Prefect server: what completes, what fails, and who is told."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -156,5 +157,12 @@ def test_as_of_is_utc(text: str, expected: str) -> None:
 
 
 def test_an_as_of_that_is_no_instant_is_refused() -> None:
-    with pytest.raises(ValueError, match="ISO 8601"):
+    with pytest.raises(ValueError, match="as-of takes ISO 8601"):
         parse_as_of("noon")
+
+
+def test_an_as_of_far_ahead_is_refused() -> None:
+    ahead = datetime.now(UTC) + timedelta(hours=23)
+    assert parse_as_of(ahead.isoformat()) == f"{ahead:%Y-%m-%dT%H:%M:%SZ}"
+    with pytest.raises(ValueError, match="more than a day ahead"):
+        parse_as_of((ahead + timedelta(hours=2)).isoformat())

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from orchestration.runner import DbtError
 from orchestration.tests.conftest import T0, Warehouse
 
 T0_MS = 1772452800000
@@ -207,9 +208,27 @@ def test_a_backfill_finds_what_no_run_does_and_says_so(warehouse: Warehouse) -> 
     assert [d["records"] for d in warehouse.flows.backfill(*span)] == [0, 0]
 
 
+def test_a_backfill_says_what_it_cannot_do(warehouse: Warehouse) -> None:
+    def backfill(*span: str) -> list[dict[str, Any]]:
+        return list(warehouse.flows.backfill(*span, "2026-03-02T12:10:00Z"))
+
+    with pytest.raises(ValueError, match="from takes ISO 8601"):
+        backfill("yesterday", T0)
+    with pytest.raises(ValueError, match="to a later one"):
+        backfill(T0, "2026-03-01T12:00:00Z")
+    warehouse.sql("drop table MONITORING.RECORD_COMPLETENESS")
+    with pytest.raises(DbtError, match="orchestration tick"):
+        backfill("2026-03-01T12:00:00Z", T0)
+
+
+def duckdb_name(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
 def test_both_payload_layouts_give_the_same_rows(warehouse: Warehouse) -> None:
     fields = ("event_id", "event_type", "event_ts", "order_id", "customer_id", "amount", "currency")
     columns = ", ".join(f"record_content['{field}']::varchar as {field}" for field in fields)
+    names = ("gift_wrap", "order", "a b", "it's", 'a"b', "giftWrap", "{{ 1 }}", "(select max(secret) from main.vault)")
     compared = {
         "FCT_ORDERS": "* exclude (loaded_at, load_id)",
         "FCT_ORDER_EVENTS": "* exclude (loaded_at, load_id)",
@@ -221,8 +240,12 @@ def test_both_payload_layouts_give_the_same_rows(warehouse: Warehouse) -> None:
             for table, columns in compared.items()
         ),
         f"create table main.raw as select record_metadata, {columns} from STREAMING.ORDER_EVENTS",
-        "alter table main.raw add column gift_wrap varchar",
-        "update main.raw set gift_wrap = 'yes' where event_id = (select min(event_id) from main.raw)",
+        # Producers choose the names.
+        *(f"alter table main.raw add column {duckdb_name(name)} varchar" for name in names),
+        *(
+            f"update main.raw set {duckdb_name(name)} = 'yes' where event_id = (select min(event_id) from main.raw)"
+            for name in names
+        ),
         "drop view ANALYTICS.STG_STREAMING__ORDER_EVENTS",
         "drop table STREAMING.ORDER_EVENTS",
         "create table STREAMING.ORDER_EVENTS as from main.raw",
@@ -235,7 +258,8 @@ def test_both_payload_layouts_give_the_same_rows(warehouse: Warehouse) -> None:
         assert warehouse.sql(f"select count(*) from (from main.{table} except from {rebuilt})") == [(0,)], table
         assert warehouse.sql(f"select count(*) from (from {rebuilt} except from main.{table})") == [(0,)], table
     surprises = "select distinct unexpected from ANALYTICS.ORDER_EVENT_RECORDS where unexpected like 'field%'"
-    assert [text[:15] for (text,) in warehouse.sql(surprises)] == ["field gift_wrap"]
+    (named,) = warehouse.sql(surprises)
+    assert named[0].startswith(f"field {', '.join(sorted(name.lower() for name in names))}")
 
 
 def test_what_nobody_expected_is_named(warehouse: Warehouse) -> None:
@@ -312,6 +336,26 @@ def test_records_without_metadata_are_found_and_found_once(warehouse: Warehouse)
     assert warehouse.sql("select count(*) from ANALYTICS.REJECTED_ORDER_EVENTS where record_id like 'content/%'") == [
         (1,)
     ]
+
+
+def test_a_minute_with_a_record_of_the_future_does_not_move_the_buckets(warehouse: Warehouse) -> None:
+    at = T0_MS + 5 * 60_000
+    _land(
+        warehouse,
+        _record(1, "order_created", T0, pushed_ms=at - 60_000),
+        # Ahead of the run by a millisecond, in the minute that the run is in.
+        _record(2, "order_paid", T0, pushed_ms=at + 1),
+    )
+    warehouse.monitor("2026-03-02T12:05:00Z")
+    # As late as the window allows, behind the newest record that is no record of the future.
+    edge = "2026-03-02 11:04:00"
+    counted = (
+        "select sum(record_count) from MONITORING.ORDER_EVENT_BUCKETS "
+        f"where partition = 9 and bucket_start = timestamp '{edge}'"
+    )
+    _land(warehouse, _record(3, "order_shipped", T0, pushed_ms=at - 61 * 60_000))
+    warehouse.monitor("2026-03-02T12:06:00Z")
+    assert warehouse.sql(counted) == [(1,)]
 
 
 def test_a_record_from_the_future_does_not_move_the_window(warehouse: Warehouse) -> None:
