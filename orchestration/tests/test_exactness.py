@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import HealthCheck, Phase, assume, given, seed, settings
 
 from orchestration.tests.histories import History, histories
 from orchestration.tests.replay import Replay
@@ -43,6 +43,8 @@ def _say(text: str) -> None:
 )
 @given(history=histories())
 def test_every_history_ends_in_the_tables_of_one_load(replay: Replay, history: History) -> None:
+    # Hypothesis would begin with a tenth that is empty; every replay begins with a tick over nothing anyway.
+    assume(history.records)
     replay.check(history)
     if replay.counts.histories % 10 == 0:
         _say(f"seed {SEED}: {replay.counts}")
