@@ -55,18 +55,17 @@ records as (
 
 ),
 
-pending as (
+-- By the second: a backlog of millions is not joined with every mark of an outage.
+-- A record that does not say when it landed came after the last load.
+arrivals as (
 
-    -- A record that does not say when it landed came after the last load.
     select
-        marks.evaluated_at,
-        records.record_id,
-        coalesce(records.landed_at, (select max(loaded.loaded_at) from loaded)) as landed_at
-    from marks
-    inner join records
-        on
-            coalesce(records.landed_at <= marks.evaluated_at, true)
-            and coalesce(records.loaded_at > marks.evaluated_at, true)
+        {{ dbt.date_trunc('second', dbt.dateadd('millisecond', 999, 'landed_at')) }} as landed_by,
+        loaded_at,
+        count(*) as records,
+        min(coalesce(landed_at, (select max(loaded.loaded_at) from loaded))) as oldest_landed_at
+    from records
+    group by 1, 2
 
 ),
 
@@ -74,14 +73,17 @@ transform_backlog as (
 
     select
         marks.evaluated_at,
-        cast(count(pending.record_id) as bigint) as pending_records,
-        min(pending.landed_at) as oldest_pending_at,
+        cast(coalesce(sum(arrivals.records), 0) as bigint) as pending_records,
+        min(arrivals.oldest_landed_at) as oldest_pending_at,
         cast(case
-            when count(pending.record_id) = 0 then 0
-            else {{ dbt.datediff('min(pending.landed_at)', 'marks.evaluated_at', 'second') }}
+            when count(arrivals.records) = 0 then 0
+            else {{ dbt.datediff('min(arrivals.oldest_landed_at)', 'marks.evaluated_at', 'second') }}
         end as bigint) as oldest_pending_seconds
     from marks
-    left join pending on marks.evaluated_at = pending.evaluated_at
+    left join arrivals
+        on
+            coalesce(arrivals.landed_by <= marks.evaluated_at, true)
+            and coalesce(arrivals.loaded_at > marks.evaluated_at, true)
     group by marks.evaluated_at
 
 )

@@ -2,6 +2,8 @@
     landed VARIANT: DuckDB prunes through that. With a CTE between, or a column
     computed from another, it reads the whole table. A field costs it little unless the
     same scan needs the whole VARIANT too: record_content, unknown_fields, record_id. -#}
+{#- A connector that writes a column per field adds columns: each run looks for them. -#}
+{{- config(tags=['streaming'] if var('payload_layout') == 'columns' else []) -}}
 {%- set push_time_ms = "record_metadata['SnowflakeConnectorPushTime']::bigint" -%}
 {%- set create_time_ms = "record_metadata['CreateTime']::bigint" -%}
 {%- set append_time_ms = "record_metadata['LogAppendTime']::bigint" -%}
