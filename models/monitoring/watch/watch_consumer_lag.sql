@@ -2,7 +2,10 @@ with
 
 consumer_lag as (
 
-    select * from {{ ref('consumer_lag') }}
+    select
+        *,
+        max(lag_events) over (partition by evaluated_at, consumer_group, topic) as most_events
+    from {{ ref('consumer_lag') }}
 
 ),
 
@@ -13,7 +16,7 @@ watch_consumer_lag as (
         consumer_group || ' on ' || topic as entity,
         cast(sum(lag_events) as bigint) as lag_events,
         max(lag_seconds) as lag_seconds,
-        coalesce('partition ' || max_by(partition, lag_events) || ' is furthest behind, by '
+        coalesce('partition ' || min(case when lag_events = most_events then partition end) || ' is furthest behind, by '
         || max(lag_events) || ' events; the oldest waits for ' || max(lag_seconds) || ' s ('
         || max(lag_method) || ')', 'the lag of no partition is known') as detail
     from consumer_lag
