@@ -9,10 +9,10 @@ export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup demo tick status test lint unit pytest soak docs bench lock clean
+.PHONY: help setup demo tick status test lint unit pytest test-snowflake soak docs bench lock clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
 setup: $(BIN)/.installed profiles.yml ## virtual environment, locked dependencies, profiles.yml
 
@@ -53,6 +53,9 @@ unit: setup ## a build of everything on generated orders, with every dbt test an
 
 pytest: setup ## scenarios through real dbt, flows, delivery, collectors
 	python -m pytest
+
+test-snowflake: setup ## of these, what runs through dbt-snowflake on a Snowflake on loopback: no account
+	python -m pytest orchestration/tests/test_snowflake.py
 
 HISTORIES ?= 500
 SEED := $(or $(SEED),$(shell date +%s))

@@ -1,0 +1,231 @@
+"""Snowflake on loopback, for the tests: fakesnow's HTTP server, and what this project needs that it does not have yet.
+
+`python -m orchestration.tests.fake_snowflake PORT` serves it until it is killed, all in memory. The gaps are GAPS: each
+has a statement that shows it, so that a test can tell when fakesnow has closed it and the gap here has to go.
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlglot import exp
+
+Rewrite = Callable[[exp.Expression], exp.Expression | None]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """What fakesnow lacks. `rewrite` is given every node of a statement, innermost first: another node, or None."""
+
+    name: str
+    shown_by: str  # a statement of Snowflake's
+    expected: list[tuple[Any, ...]]  # ... and its rows
+    rewrite: Rewrite | None = None
+    macro: str = ""  # of DuckDB's
+
+
+def function(name: str, macro: str) -> Rewrite:
+    """Calls of Snowflake's function `name` are calls of the macro."""
+
+    def rewrite(node: exp.Expression) -> exp.Expression | None:
+        if isinstance(node, exp.Anonymous) and node.name.upper() == name:
+            return exp.Anonymous(this=macro, expressions=node.expressions)
+        return None
+
+    return rewrite
+
+
+def typeof_a_variant(node: exp.Expression) -> exp.Expression | None:
+    return exp.Anonymous(this="_ops_typeof", expressions=[node.this]) if isinstance(node, exp.Typeof) else None
+
+
+def array_except(node: exp.Expression) -> exp.Expression | None:
+    if isinstance(node, exp.ArrayExcept):
+        return exp.Anonymous(this="_ops_array_except", expressions=[node.this, node.expression])
+    return None
+
+
+def trim_of_text(node: exp.Expression) -> exp.Expression | None:
+    if isinstance(node, exp.Trim) and not isinstance(node.this, exp.Cast):
+        node = node.copy()
+        node.set("this", exp.cast(node.this, "varchar"))
+        return node
+    return None
+
+
+def max_by_null(node: exp.Expression) -> exp.Expression | None:
+    if type(node) is exp.ArgMax and node.expression is not None:
+        return exp.Anonymous(this="arg_max_null", expressions=[node.this, node.expression])
+    return None
+
+
+def quoted_text_in_a_format(node: exp.Expression) -> exp.Expression | None:
+    if isinstance(node, exp.TimeToStr) and '"' in node.args["format"].name:
+        node = node.copy()
+        node.set("format", exp.Literal.string(node.args["format"].name.replace('"', "")))
+        return node
+    return None
+
+
+def qualified_temporary_table(node: exp.Expression) -> exp.Expression | None:
+    if isinstance(node, exp.Create) and node.find(exp.TemporaryProperty) and node.find(exp.Table).db:
+        node = node.copy()
+        node.find(exp.TemporaryProperty).pop()
+        return node
+    return None
+
+
+GAPS = [
+    Gap("a NULL timestamp comes back as 1970", "select null::timestamp_ntz", [(None,)]),
+    Gap(
+        "to_timestamp_ntz of a column, within a cast",
+        """select cast(case when t like '2%' then to_timestamp_ntz(t) end as timestamp_ntz(6))::varchar
+        from (select '2026-03-02 12:00:00' as t)""",
+        [("2026-03-02 12:00:00",)],
+        function("TO_TIMESTAMP_NTZ", "_ops_timestamp"),
+        "_ops_timestamp(value) as cast(value as timestamp)",
+    ),
+    Gap(
+        "try_to_timestamp_ntz of a column",
+        """select try_to_timestamp_ntz(t)::varchar
+        from (select 'yesterday' as t union all select '2026-03-02T12:00:00') order by 1 nulls first""",
+        [(None,), ("2026-03-02 12:00:00",)],
+        function("TRY_TO_TIMESTAMP_NTZ", "_ops_try_timestamp"),
+        "_ops_try_timestamp(value) as try_cast(value as timestamp)",
+    ),
+    Gap(
+        "try_to_timestamp_tz of a column",
+        """select convert_timezone('UTC', try_to_timestamp_tz(t))::varchar
+        from (select '2026-03-02T14:00:00+02:00' as t)""",
+        [("2026-03-02 12:00:00",)],
+        function("TRY_TO_TIMESTAMP_TZ", "_ops_try_timestamptz"),
+        "_ops_try_timestamptz(value) as try_cast(value as timestamptz)",
+    ),
+    Gap(
+        "typeof of a VARIANT",
+        """select typeof(v['i']), typeof(v['d']), typeof(v['s']), typeof(v['n']), typeof(v['b']), typeof(v['o']),
+            typeof(v['none'])
+        from (select parse_json('{"i": 1, "d": 1.5, "s": "a", "n": null, "b": true, "o": {}}') as v)""",
+        [("INTEGER", "DECIMAL", "VARCHAR", "NULL_VALUE", "BOOLEAN", "OBJECT", None)],
+        typeof_a_variant,
+        """_ops_typeof(value) as case json_type(cast(value as json))
+            when 'UBIGINT' then 'INTEGER' when 'BIGINT' then 'INTEGER' when 'DOUBLE' then 'DECIMAL'
+            when 'NULL' then 'NULL_VALUE' else json_type(cast(value as json)) end""",
+    ),
+    Gap(
+        "array_except of what is not a column",
+        "select array_to_string(array_except(object_keys(object_construct('b', 1, 'a', 1)), ['b']), ',')",
+        [("a",)],
+        array_except,
+        "_ops_array_except(a, b) as list_filter(a, lambda item: not list_contains(b, item))",
+    ),
+    Gap(
+        "the sum of decimals is one",
+        "select sum(x)::varchar from (select 0.1::decimal(18, 2) as x union all select 0.2)",
+        [("0.30",)],
+    ),
+    Gap(
+        "rtrim of given characters",
+        "select rtrim(x, '; ') from (select 'a; ; ' as x)",
+        [("a",)],
+        trim_of_text,
+    ),
+    Gap(
+        "max_by of a row whose value is NULL",
+        "select max_by(x, y) from (select 'a' as x, 1 as y union all select null, 2)",
+        [(None,)],
+        max_by_null,
+    ),
+    Gap(
+        "text in quotes in a timestamp's format",
+        """select to_char(to_timestamp_ntz(1772452800123, 3), 'YYYY-MM-DD"T"HH24:MI:SS.FF3"Z"')""",
+        [("2026-03-02T12:00:00.123Z",)],
+        quoted_text_in_a_format,
+    ),
+    Gap(
+        "a temporary table with a qualified name",
+        "create or replace temporary table STREAMING_OPS.ANALYTICS.T as select 1 as a",
+        [("Table T successfully created.",)],
+        qualified_temporary_table,
+    ),
+]
+
+
+def rewritten(expression: exp.Expression) -> exp.Expression:
+    """A statement with all rewrites applied, to the inner nodes before the outer ones."""
+    for node in reversed(list(expression.walk())):
+        for gap in GAPS:
+            new = gap.rewrite(node) if gap.rewrite else None
+            if new is not None:
+                expression = new if node is expression else expression
+                node.replace(new)
+                break
+    return expression
+
+
+def as_error(call: Callable[..., Any]) -> Callable[..., Any]:
+    """What fakesnow stumbles over is an error of the statement: the connector would repeat an HTTP 500 for minutes."""
+    from snowflake.connector.errors import Error, ProgrammingError
+
+    def called(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return call(*args, **kwargs)
+        except Error:
+            raise
+        except Exception as error:
+            raise ProgrammingError(msg=f"{type(error).__name__}: {error}", errno=9999, sqlstate="99999") from error
+
+    return called
+
+
+def fill_gaps() -> None:
+    import pyarrow
+    import pyarrow.compute
+    from fakesnow import arrow, conn, cursor
+    from fakesnow.server import parse_one
+
+    to_struct, creation_sql = arrow.timestamp_to_sf_struct, conn.macros.creation_sql
+    transform, execute = cursor.FakeSnowflakeCursor._transform, cursor.FakeSnowflakeCursor.execute
+
+    def timestamp_to_sf_struct(timestamps: Any) -> Any:
+        if isinstance(timestamps, pyarrow.ChunkedArray):
+            timestamps = timestamps.combine_chunks()
+        found = to_struct(timestamps)
+        fields = [pyarrow.compute.fill_null(found.field(number), 0) for number in range(found.type.num_fields)]
+        return pyarrow.StructArray.from_arrays(fields, fields=list(found.type), mask=timestamps.is_null())
+
+    arrow.timestamp_to_sf_struct = timestamp_to_sf_struct
+    cursor.FakeSnowflakeCursor._transform = lambda self, expression, params: transform(
+        self, rewritten(expression), params
+    )
+    cursor.transforms.numeric_agg_implicit_cast = lambda expression: expression
+    cursor.FakeSnowflakeCursor.execute = as_error(execute)
+    sys.modules["fakesnow.server"].parse_one = as_error(parse_one)
+    conn.macros.creation_sql = lambda catalog: (
+        creation_sql(catalog) + "".join(f"create or replace macro {catalog}.{gap.macro};" for gap in GAPS if gap.macro)
+    )
+
+
+def connect(port: int) -> Any:
+    """A connection for the test's own statements: it takes any credentials."""
+    import snowflake.connector
+
+    return snowflake.connector.connect(
+        account="fakesnow", user="test", password="test", host="127.0.0.1", port=port, protocol="http",
+        database="STREAMING_OPS", schema="ANALYTICS",
+    )  # fmt: skip
+
+
+def serve(port: int, with_gaps: bool = False) -> None:
+    import uvicorn
+
+    if not with_gaps:
+        fill_gaps()
+    from fakesnow.server import app
+
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]), *[arg == "--with-gaps" for arg in sys.argv[2:]])

@@ -1,0 +1,115 @@
+"""One life of the stream on whichever target the environment says, for the tests to compare: prints, as JSON, how every
+node of every run ended.
+
+Landed are some 140 thousand generated records, and then, by hand, what generated streams lack.
+"""
+
+import json
+import os
+import sys
+from typing import Any
+
+import duckdb
+
+from orchestration import flows
+from orchestration.tests.conftest import T0
+from orchestration.tests.fake_snowflake import connect
+
+T0_MS = 1772452800000
+T1, T2, T3 = "2026-03-02T12:05:00Z", "2026-03-02T12:10:00Z", "2026-03-03T01:32:00Z"
+
+
+def odd_records(at_ms: int) -> list[tuple[dict[str, Any] | None, Any]]:
+    """Late, duplicate, out of order, tombstones, malformed, without metadata: landed about `at_ms`."""
+
+    def record(number: int, content: Any, **metadata: Any) -> tuple[dict[str, Any], Any]:
+        known = {"topic": "orders", "partition": 9, "offset": number, "CreateTime": at_ms - 500 + number}
+        known |= {"SnowflakeConnectorPushTime": at_ms + number}
+        return {name: value for name, value in (known | metadata).items() if value != "absent"}, content
+
+    def event(number: int, **content: Any) -> dict[str, Any]:
+        known = {"event_id": f"x{number}", "event_type": "order_paid", "event_ts": "2026-03-02T11:00:00Z"}
+        known |= {"order_id": f"X{number % 3}", "customer_id": "C1", "amount": 12.5, "currency": "EUR"}
+        return {name: value for name, value in (known | content).items() if value != "absent"}
+
+    hour = 3_600_000
+    rows = [
+        record(1, event(1)),
+        record(2, event(2, event_ts="2026-02-20T10:00:00+02:00")),
+        record(3, event(3), SnowflakeConnectorPushTime=at_ms - hour // 2),
+        record(3, event(3)),
+        record(1, event(1)),
+        record(4, None),
+        record(5, {}),
+        record(6, event(6, order_id="absent")),
+        record(7, event(7, event_type=None)),
+        record(8, event(8, event_ts="yesterday")),
+        record(9, event(9, amount="12,50")),
+        record(10, event(10, amount="13.75")),
+        record(11, event(11, amount=None, currency=None)),
+        record(12, event(12, amount=[1])),
+        record(13, event(13, currency="XAU", gift_wrap=True, coupon="a'b\\c")),
+        record(14, event(14, event_type="order_teleported")),
+        record(15, event(15, event_ts="2099-01-01T00:00:00Z")),
+        record(16, event(16), CreateTime="absent", LogAppendTime=at_ms),
+        record(17, event(17), CreateTime="absent"),
+        record(18, event(18), SnowflakeConnectorPushTime="absent"),
+        record(19, event(19), SnowflakeConnectorPushTime="absent", CreateTime="absent"),
+        record(20, event(20), topic="absent", partition="absent", offset="absent"),
+        record(21, event(21), SnowflakeConnectorPushTime=at_ms + 400 * 24 * hour),
+        record(22, event(22), SnowflakeConnectorPushTime=at_ms * 1_000_000),
+        record(23, event(23), CreateTime=at_ms + 48 * hour),
+        record(24, event(24, amount=0.1 + at_ms % 7)),
+        record(25, event(25, amount=1e3)),
+        record(26, event(26, amount=True)),
+        record(27, event(27, customer_id=17, order_id="Ärger/🦆")),
+        record(28, [1, 2]),
+        record(29, "text"),
+        (None, event(30)),
+        (None, None),
+        record(1, event(31), CreateTime=at_ms + 10, partition=0, topic="refunds"),
+        record(2, event(32, event_ts="2026-03-02T10:59:59.123456789Z")),
+    ]
+    return rows
+
+
+def land(rows: list[tuple[Any, Any]]) -> None:
+    texts = [tuple(None if part is None else json.dumps(part) for part in row) for row in rows]
+    if os.environ["DBT_TARGET"] == "snowflake":
+        with connect(int(os.environ["PORT"])) as connection:
+            for row in texts:
+                connection.cursor().execute(
+                    "insert into STREAMING.ORDER_EVENTS select parse_json(%s), parse_json(%s)", row
+                )
+    else:
+        with duckdb.connect(os.environ["STREAMING_OPS_DUCKDB_PATH"]) as connection:
+            for row in texts:
+                connection.execute("insert into STREAMING.ORDER_EVENTS select ?::json::variant, ?::json::variant", row)
+
+
+def main() -> None:
+    dbt = flows.project()
+    dbt._variables |= {"allow_generated_events": True}
+    ended: dict[str, Any] = {}
+
+    def build(name: str, select: str, as_of: str, **variables: Any) -> None:
+        ended[name] = {
+            outcome.name: (outcome.status, outcome.message) for outcome in dbt.build(select, as_of, **variables)
+        }
+
+    dbt.run_operation("generate_stream", T0, history_days=3, orders_per_day=int(sys.argv[1]))
+    build("first transform", "tag:streaming", T0)
+    build("first monitor", "tag:monitoring", T0)
+    land(odd_records(T0_MS + 60_000))
+    dbt.run_operation("generate_stream", T1, orders_per_day=int(sys.argv[1]))
+    build("second transform", "tag:streaming", T1)
+    build("second monitor", "tag:monitoring", T1)
+    land(odd_records(T0_MS + 60_000)[:9] + odd_records(T0_MS + 330_000))
+    build("third transform", "tag:streaming", T2)
+    build("third monitor", "tag:monitoring", T2)
+    build("nightly", "tag:batch", T3)
+    print("ENDED " + json.dumps(ended))
+
+
+if __name__ == "__main__":
+    main()
