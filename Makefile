@@ -75,6 +75,10 @@ bench: setup ## a tick against its floor, over 100 thousand to 50 million record
 lock: setup ## requirements.txt anew from pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-header \
 	  --no-strip-extras --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.txt
+	@# Given hashes, pip wants a line without the extras too, where something asks for the package like that.
+	@awk '/^[^ ]/ { printf "%s", twin; twin = ""; line = $$0; if (sub(/\[[^]]*\]/, "", line)) twin = line "\n" } \
+	  /^ / && twin { twin = twin $$0 "\n" } { print } END { printf "%s", twin }' requirements.txt > requirements.new
+	@mv requirements.new requirements.txt
 
 clean: ## removes what the targets above made, but not profiles.yml and not the DuckDB file
 	rm -rf .venv target logs dbt_packages .pytest_cache .ruff_cache
