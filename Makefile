@@ -12,7 +12,7 @@ export PYTHONUNBUFFERED := 1
 .PHONY: help setup demo tick status test lint unit pytest test-snowflake soak docs bench lock clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
 setup: $(BIN)/.installed profiles.yml ## virtual environment, locked dependencies, profiles.yml
 
