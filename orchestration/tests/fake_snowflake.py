@@ -4,13 +4,23 @@
 has a statement that shows it, so that a test can tell when fakesnow has closed it and the gap here has to go.
 """
 
+import contextlib
+import socket
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import duckdb
+import httpx
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from sqlglot import exp
 
+PROJECT_DIR = Path(__file__).resolve().parents[2]
 Rewrite = Callable[[exp.Expression], exp.Expression | None]
 
 
@@ -207,6 +217,43 @@ def fill_gaps() -> None:
     )
 
 
+def start(directory: Path, *options: str) -> tuple[subprocess.Popen[bytes], int]:
+    """A server in a process of its own, and its port; `directory` gets its log. Whoever starts it kills it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-W", "ignore", "-m", "orchestration.tests.fake_snowflake", str(port), *options]
+    with (directory / "fake_snowflake.log").open("wb") as log:
+        server = subprocess.Popen(command, cwd=PROJECT_DIR, stdout=log, stderr=subprocess.STDOUT)
+    for _ in range(600):
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", port)) == 0:
+                return server, port
+        assert server.poll() is None, (directory / "fake_snowflake.log").read_text()
+        time.sleep(0.1)
+    raise TimeoutError("the Snowflake on loopback did not start within a minute")
+
+
+def environment(directory: Path, port: int) -> dict[str, str]:
+    """The environment of the target `snowflake`. All that its profile, in `directory`, adds to ours is where it is."""
+    profile = (PROJECT_DIR / "profiles.example.yml").read_text().rstrip()
+    (directory / "profiles.yml").write_text(
+        f"{profile}\n      host: 127.0.0.1\n      port: {port}\n      protocol: http\n"
+    )
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (directory / "key.p8").write_bytes(key.private_bytes(*pem))
+    return {
+        "DBT_TARGET": "snowflake",
+        "DBT_PROFILES_DIR": str(directory),
+        "SNOWFLAKE_PORT": str(port),
+        "SNOWFLAKE_ACCOUNT": "fakesnow",
+        "SNOWFLAKE_USER": "streaming_ops_monitor",
+        "SNOWFLAKE_DATABASE": "STREAMING_OPS",
+        "SNOWFLAKE_PRIVATE_KEY_PATH": str(directory / "key.p8"),
+    }
+
+
 def connect(port: int) -> Any:
     """A connection for the test's own statements: it takes any credentials."""
     import snowflake.connector
@@ -217,13 +264,31 @@ def connect(port: int) -> Any:
     )  # fmt: skip
 
 
+def abort(port: int) -> None:
+    """Ends all sessions, as Snowflake does with those whose client is gone: what they did not commit is undone."""
+    httpx.post(f"http://127.0.0.1:{port}/abort").raise_for_status()
+
+
 def serve(port: int, with_gaps: bool = False) -> None:
     import uvicorn
+    from starlette.responses import Response
+    from starlette.routing import Route
 
     if not with_gaps:
         fill_gaps()
-    from fakesnow.server import app
+    from fakesnow.server import app, sessions
 
+    def end_all_sessions(_request: Any) -> Response:
+        while sessions:
+            _, session = sessions.popitem()
+            while not session.is_closed():
+                session._duck_conn.interrupt()
+                # Refused until the statement has noticed.
+                with contextlib.suppress(duckdb.ResourceInUseException):
+                    session.close()
+        return Response()
+
+    app.router.routes.append(Route("/abort", end_all_sessions, methods=["POST"]))
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
 
 

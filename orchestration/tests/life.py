@@ -76,7 +76,7 @@ def odd_records(at_ms: int) -> list[tuple[dict[str, Any] | None, Any]]:
 def land(rows: list[tuple[Any, Any]]) -> None:
     texts = [tuple(None if part is None else json.dumps(part) for part in row) for row in rows]
     if os.environ["DBT_TARGET"] == "snowflake":
-        with connect(int(os.environ["PORT"])) as connection:
+        with connect(int(os.environ["SNOWFLAKE_PORT"])) as connection:
             for row in texts:
                 connection.cursor().execute(
                     "insert into STREAMING.ORDER_EVENTS select parse_json(%s), parse_json(%s)", row

@@ -1,9 +1,10 @@
 """Replays histories through real dbt, in processes that can be killed, and compares what comes of them.
 
-A fork server holds dbt with the project parsed; a child of it has the DuckDB file open. What a killed child leaves is
-what the next one finds: nothing is copied, nothing is mended.
+A fork server holds dbt with the project parsed; a child of it has the DuckDB file open, or sessions on the Snowflake on
+loopback. What a killed child leaves is what the next one finds: nothing is copied, nothing is mended.
 """
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -18,6 +19,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from orchestration.tests import fake_snowflake
 from orchestration.tests.histories import (
     DAY,
     MINUTE,
@@ -25,6 +27,7 @@ from orchestration.tests.histories import (
     History,
     Record,
     Step,
+    as_json,
     expected_buckets,
     expected_orders,
     instant,
@@ -50,8 +53,12 @@ EXCLUDED: dict[str, set[str]] = {}
 LOADS = ("order_event_records", "order_event_buckets")
 # Of a record that was delivered more than once these are any one delivery's.
 OF_A_DELIVERY = {"pushed_at", "landed_at", "is_dated", "rejected_metadata", "record_metadata"}
-# About so many statements does a run have: among them is the one that it is killed at.
+# About so many statements does a run have, until one was seen: among them is the one that it is killed at.
 STATEMENTS = {"tick": 76, "rebuild": 76, "backfill": 76, "nightly": 60, "catch up": 130}
+INSERT = {
+    "local": ("values ", "(?::json::variant, ?::json::variant)"),
+    "snowflake": ("select parse_json(column1), parse_json(column2) from values ", "(%s, %s)"),
+}
 
 Rows = list[dict[str, Any]]
 _FORKS = multiprocessing.get_context("forkserver")
@@ -75,12 +82,30 @@ def _serve(file: str, pipe: Connection) -> None:
             pipe.send((False, f"{type(error).__name__}: {error}"))
 
 
+def _target() -> str:
+    return os.environ.get("DBT_TARGET", "local")
+
+
 def _connect(file: str) -> Any:
+    """A connection of our own: of either engine, only cursor() and close() of it are used."""
+    if _target() == "snowflake":
+        return fake_snowflake.connect(int(os.environ["SNOWFLAKE_PORT"]))
     import duckdb
 
     connection = duckdb.connect(file)
     connection.execute("set timezone = 'UTC'; set disabled_optimizers = 'statistics_propagation'")
     return connection
+
+
+def _cursor_class() -> Any:
+    """What dbt executes each of its statements with."""
+    if _target() == "snowflake":
+        from snowflake.connector.cursor import SnowflakeCursor
+
+        return SnowflakeCursor
+    from dbt.adapters.duckdb.environments.local import DuckDBCursorWrapper
+
+    return DuckDBCursorWrapper
 
 
 def _do_prepare(file: str) -> list[tuple[str, str]]:
@@ -91,7 +116,6 @@ def _do_prepare(file: str) -> list[tuple[str, str]]:
     DBT.run_operation("create_landing_tables", as_of)
     DBT._invoke("seed", as_of=as_of)
     assert DBT._invoke("run", "--select", "tag:staging", as_of=as_of).success
-    _do_checkpoint(file)
     models = [node for node in DBT._manifest.nodes.values() if node.resource_type == "model"]
     loaded = [node for node in models if {"streaming", "batch"} & set(node.tags) or node.name == "order_event_buckets"]
     return sorted((node.schema, node.name) for node in loaded)
@@ -103,39 +127,55 @@ def _do_checkpoint(file: str) -> None:
         connection.execute("checkpoint")
 
 
-def _do_land(file: str, rows: list[tuple[str | None, str | None]], empty: bool = False) -> None:
+def _do_empty(file: str, has_begun: bool) -> None:
+    """Snowflake has no file to copy: what runs have made is emptied, or where none `has_begun` dropped."""
     with _connect(file) as connection:
+        cursor = connection.cursor()
+        cursor.execute(
+            """select table_schema || '.' || table_name from information_schema.tables
+            where table_type = 'BASE TABLE' and table_schema in ('STREAMING', 'ANALYTICS', 'MONITORING')"""
+        )
+        seeds = {seed.stem.upper() for seed in fake_snowflake.PROJECT_DIR.glob("seeds/*.csv")}
+        for (table,) in cursor.fetchall():
+            schema, name = table.split(".")
+            if name not in seeds:
+                cursor.execute(f"{'delete from' if has_begun or schema == 'STREAMING' else 'drop table'} {table}")
+
+
+def _do_land(file: str, rows: list[tuple[str | None, str | None]], empty: bool = False) -> None:
+    before, values = INSERT[_target()]
+    with _connect(file) as connection:
+        cursor = connection.cursor()
         if empty:
-            connection.execute("delete from STREAMING.ORDER_EVENTS")
+            cursor.execute("delete from STREAMING.ORDER_EVENTS")
         for start in range(0, len(rows), 500):
             some = rows[start : start + 500]
-            values = ", ".join(["(?::json::variant, ?::json::variant)"] * len(some))
-            connection.execute(f"insert into STREAMING.ORDER_EVENTS values {values}", [v for row in some for v in row])
+            insert = f"insert into STREAMING.ORDER_EVENTS {before}{', '.join([values] * len(some))}"
+            cursor.execute(insert, [value for row in some for value in row])
 
 
 def _do_run(
     file: str, action: str, as_of: str, variables: dict[str, Any], kill: tuple[str, int] | None = None
 ) -> tuple[int, Any]:
     """Runs `action`; returns its number of statements, and what it found. `kill`: before or after which statement."""
-    from dbt.adapters.duckdb.environments.local import DuckDBCursorWrapper
-
     from orchestration import flows
     from orchestration.tests.warm import DBT
 
-    execute, count = DuckDBCursorWrapper.execute, 0
+    cursor, count = _cursor_class(), 0
+    execute = cursor.execute
 
-    def counted(self: Any, sql: str, bindings: Any = None) -> Any:
+    def counted(self: Any, *args: Any, **kwargs: Any) -> Any:
         nonlocal count
         count += 1
         if kill == ("before", count):
             os.kill(os.getpid(), signal.SIGKILL)
-        result = execute(self, sql, bindings)
+        result = execute(self, *args, **kwargs)
         if kill == ("after", count):
             os.kill(os.getpid(), signal.SIGKILL)
         return result
 
     DBT._variables = variables
-    DuckDBCursorWrapper.execute = counted
+    cursor.execute = counted
     try:
         if action == "catch up":
             flows.raise_if_broken(flows.build.fn("tag:streaming", as_of, "pending_records"))
@@ -150,18 +190,22 @@ def _do_run(
             found = DBT._invoke(command, *threads, "--select", *select, as_of=as_of).success
         return count, found
     finally:
-        DuckDBCursorWrapper.execute = execute
+        cursor.execute = execute
 
 
 def _do_dump(file: str, models: list[tuple[str, str]]) -> dict[str, Rows]:
     """Every row of the models, VARIANT as text."""
     tables: dict[str, Rows] = {}
     with _connect(file) as connection:
+        cursor = connection.cursor()
         for schema, name in models:
-            columns = connection.execute(f"describe {schema}.{name}").fetchall()
-            chosen = [f'"{c[0]}"' + ("::json::varchar" if c[1] == "VARIANT" else "") for c in columns]
-            rows = connection.execute(f"select {', '.join(chosen)} from {schema}.{name}").fetchall()
-            tables[name] = [dict(zip((c[0].lower() for c in columns), row, strict=True)) for row in rows]
+            chosen = "*"
+            if _target() == "local":
+                columns = cursor.execute(f"describe {schema}.{name}").fetchall()
+                chosen = ", ".join(f"{c[0]}{'::json::varchar' if c[1] == 'VARIANT' else ''} as {c[0]}" for c in columns)
+            cursor.execute(f"select {chosen} from {schema}.{name}")
+            names = [column[0].lower() for column in cursor.description]
+            tables[name] = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     return tables
 
 
@@ -173,7 +217,7 @@ class Killed(Exception):
 
 
 class Warehouse:
-    """A DuckDB file, and the child that has it open: a new one after each kill."""
+    """A DuckDB file (on Snowflake its name says nothing), and the child that has it open: a new one after each kill."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -194,6 +238,8 @@ class Warehouse:
         except (EOFError, ConnectionResetError):
             child = self._child
             self.close()
+            if _target() == "snowflake":
+                fake_snowflake.abort(int(os.environ["SNOWFLAKE_PORT"]))
             assert child.exitcode == -signal.SIGKILL, f"{name} {arguments}: ended by itself, {child.exitcode}"
             raise Killed from None
         if not is_done:
@@ -239,47 +285,65 @@ class Replay:
         self.directory = directory
         self.counts = Counts()
         self._seconds: dict[str, float] = {}
+        self._statements = dict(STATEMENTS)
         (directory / "new").mkdir()
         new = Warehouse(directory / "new" / "warehouse.duckdb")
         self.models = new.do("prepare")
+        if _target() == "local":
+            new.do("checkpoint")
         new.close()
         begun = self._warehouse("begun", "new")
         begun.do("run", "tick", "2026-03-02T00:00:00Z", {})
-        begun.do("checkpoint")
+        if _target() == "local":
+            begun.do("checkpoint")
         begun.close()
 
     def _warehouse(self, name: str, template: str) -> Warehouse:
-        """The file keeps its name: dbt's parsed project knows the database by it."""
+        """The file keeps its name: dbt's parsed project knows the database by it. Of Snowflake there is one."""
+        if _target() == "snowflake":
+            warehouse = Warehouse(self.directory / name)
+            warehouse.do("empty", template == "begun")
+            return warehouse
         folder = self.directory / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         return Warehouse(Path(shutil.copy(self.directory / template / "warehouse.duckdb", folder)))
 
     def check(self, history: History) -> None:
-        # As the flows do it, the first load is of an empty stream.
-        warehouse, reference = self._warehouse("replayed", "begun"), self._warehouse("in_one_go", "new")
-        try:
-            self._check(history, warehouse, reference)
-        finally:
-            warehouse.close()
-            reference.close()
-        self.counts.histories += 1
-        self.counts.records += len(history.records)
-        self.counts.deliveries += len(history.deliveries)
-
-    def _check(self, history: History, warehouse: Warehouse, reference: Warehouse) -> None:
-        for step in history.steps:
-            warehouse.do("land", [_row(delivery) for delivery in step.deliveries])
-            self._step(warehouse, step, history)
-        # The days of all that happened are closed now.
-        as_of = iso(history.steps[-1].as_of_ms + 2 * DAY)
+        # The days of all that happened are closed then.
+        as_of = history.steps[-1].as_of_ms + 2 * DAY
         variables = {
             "late_arrival_minutes": history.late_arrival_minutes,
             "completeness_hours": 24 * 365 * 60,
             "batch_days": 10_000,
         }
-        stepped = variables | {"load_step_records": max(history.steps[-1].load_step, 40)}
+        # As the flows do it, the first load is of an empty stream.
+        with contextlib.closing(self._warehouse("replayed", "begun")) as warehouse:
+            replayed = self._replayed(history, warehouse, iso(as_of), variables)
+        with contextlib.closing(self._warehouse("in_one_go", "new")) as warehouse:
+            in_one_go = self._in_one_go(history, warehouse, iso(as_of), variables)
 
+        for tables in (in_one_go, replayed):
+            _check_oracle(history, tables)
+            _check_days(history, tables, instant(as_of).date())
+        for _, name in self.models:
+            compare(name, replayed[name], in_one_go[name], history.records)
+        # What was missing in an earlier evaluation may have come by a backfill since.
+        evaluation = [row for row in replayed["record_completeness"] if row["evaluated_at"] == instant(as_of)]
+        assert evaluation, "the last run proved nothing"
+        missing = [row for row in evaluation if row["missing_records"] != 0]
+        assert not missing, f"missing by record_completeness: {missing}"
+        self.counts.histories += 1
+        self.counts.records += len(history.records)
+        self.counts.deliveries += len(history.deliveries)
+
+    def _replayed(
+        self, history: History, warehouse: Warehouse, as_of: str, variables: dict[str, Any]
+    ) -> dict[str, Rows]:
+        for step in history.steps:
+            warehouse.do("land", [_row(delivery) for delivery in step.deliveries])
+            self._step(warehouse, step, history)
+        stepped = variables | {"load_step_records": max(history.steps[-1].load_step, 40)}
         self._catch_up(warehouse, as_of, stepped)
         found = warehouse.do("dump", [model for model in self.models if model[1] in LOADS])
         _check_promises(history, *(found[name] for name in LOADS))
@@ -288,26 +352,17 @@ class Replay:
                 self._run(warehouse, "backfill", as_of, stepped | span)
             self._catch_up(warehouse, as_of, stepped)
         self._run(warehouse, "batch", as_of, variables)
-        replayed = warehouse.do("dump", [*self.models, ("MONITORING", "record_completeness")])
+        return warehouse.do("dump", [*self.models, ("MONITORING", "record_completeness")])
 
+    def _in_one_go(
+        self, history: History, warehouse: Warehouse, as_of: str, variables: dict[str, Any]
+    ) -> dict[str, Rows]:
         distinct = sorted(history.records.values(), key=lambda record: record.record_id)
-        reference.do("land", [_row(record.deliveries[0]) for record in distinct])
-        self._run(reference, "in one go", as_of, variables)
-        reference.do("land", [_row(delivery) for delivery in history.deliveries], True)
-        self._run(reference, "buckets", as_of, variables)
-        in_one_go = reference.do("dump", self.models)
-
-        for tables in (in_one_go, replayed):
-            _check_oracle(history, tables)
-            _check_days(history, tables, instant(history.steps[-1].as_of_ms + 2 * DAY).date())
-        for _, name in self.models:
-            compare(name, replayed[name], in_one_go[name], history.records)
-        # What was missing in an earlier evaluation may have come by a backfill since.
-        now = instant(history.steps[-1].as_of_ms + 2 * DAY)
-        evaluation = [row for row in replayed["record_completeness"] if row["evaluated_at"] == now]
-        assert evaluation, "the last run proved nothing"
-        missing = [row for row in evaluation if row["missing_records"] != 0]
-        assert not missing, f"missing by record_completeness: {missing}"
+        warehouse.do("land", [_row(record.deliveries[0]) for record in distinct])
+        self._run(warehouse, "in one go", as_of, variables)
+        warehouse.do("land", [_row(delivery) for delivery in history.deliveries], True)
+        self._run(warehouse, "buckets", as_of, variables)
+        return warehouse.do("dump", self.models)
 
     def _step(self, warehouse: Warehouse, step: Step, history: History) -> None:
         if step.action == "nothing":
@@ -320,7 +375,7 @@ class Replay:
         if step.action == "backfill":
             variables |= {"backfill_from": iso(step.backfill[0]), "backfill_to": iso(step.backfill[1])}
         kill = (
-            (step.kill, 1 + step.kill_at * STATEMENTS.get(step.action, 30) // 100)
+            (step.kill, 1 + step.kill_at * self._statements.get(step.action, 30) // 100)
             if step.kill in ("before", "after")
             else None
         )
@@ -345,7 +400,7 @@ class Replay:
         self.counts.rebuilds += action.startswith("rebuild")
         self.counts.backfills += action == "backfill"
         started = time.monotonic()
-        _, found = warehouse.do("run", action, as_of, variables, kill, kill_after=kill_after)
+        self._statements[action], found = warehouse.do("run", action, as_of, variables, kill, kill_after=kill_after)
         self._seconds[action] = time.monotonic() - started
         return found
 
@@ -358,7 +413,8 @@ class Replay:
 
 
 def _row(delivery: Delivery) -> tuple[str | None, str | None]:
-    return tuple(None if value is None else json.dumps(value) for value in (delivery.metadata, delivery.content))
+    """As both engines write a VARIANT: the emulator keeps the text, where Snowflake sorts the keys."""
+    return tuple(None if value is None else as_json(value) for value in (delivery.metadata, delivery.content))
 
 
 def _spans(history: History) -> Iterator[dict[str, str]]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, Phase, assume, given, seed, settings
 
+from orchestration.tests import fake_snowflake
 from orchestration.tests.histories import History, histories
 from orchestration.tests.replay import Replay
 
@@ -17,11 +18,26 @@ from orchestration.tests.replay import Replay
 HISTORIES = int(os.environ.get("STREAMING_OPS_HISTORIES", "0"))
 SEED = int(os.environ.get("STREAMING_OPS_SEED", "1"))
 SHRINK = bool(os.environ.get("STREAMING_OPS_SHRINK"))
+TARGET = os.environ.get("STREAMING_OPS_HISTORIES_TARGET", "local")
 FIXED = 6
 
 
 @pytest.fixture(scope="module")
-def replay(_environment: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replay]:
+def target(_environment: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    if TARGET == "local":
+        yield
+        return
+    directory = tmp_path_factory.mktemp("snowflake")
+    server, port = fake_snowflake.start(directory)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in fake_snowflake.environment(directory, port).items():
+            patch.setenv(name, value)
+        yield
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def replay(target: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replay]:
     replay = Replay(tmp_path_factory.mktemp("histories"))
     yield replay
     _say(f"seed {SEED}: {replay.counts}")

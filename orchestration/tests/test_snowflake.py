@@ -7,10 +7,8 @@ value, and every node must have ended alike.
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,9 +20,8 @@ import duckdb
 import pytest
 import snowflake.connector
 import sqlfluff
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
+from orchestration.tests import fake_snowflake
 from orchestration.tests.conftest import PROJECT_DIR
 from orchestration.tests.fake_snowflake import GAPS, Gap, connect
 
@@ -32,32 +29,16 @@ MODELS = sorted(path.stem for path in [*PROJECT_DIR.glob("models/**/*.sql"), *PR
 ORDERS_PER_DAY = 12_000
 
 
-def _serve(directory: Path, *options: str) -> tuple[subprocess.Popen[bytes], int]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = (directory / "fake_snowflake.log").open("wb")
-    command = [sys.executable, "-W", "ignore", "-m", "orchestration.tests.fake_snowflake", str(port), *options]
-    server = subprocess.Popen(command, cwd=PROJECT_DIR, stdout=log, stderr=subprocess.STDOUT)
-    for _ in range(600):
-        with socket.socket() as client:
-            if client.connect_ex(("127.0.0.1", port)) == 0:
-                return server, port
-        assert server.poll() is None, (directory / "fake_snowflake.log").read_text()
-        time.sleep(0.1)
-    raise TimeoutError("the Snowflake on loopback did not start within a minute")
-
-
 @pytest.fixture(scope="module")
 def port(_environment: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    server, port = _serve(tmp_path_factory.mktemp("snowflake"))
+    server, port = fake_snowflake.start(tmp_path_factory.mktemp("snowflake"))
     yield port
     server.kill()
 
 
 @pytest.fixture(scope="module")
 def port_without_gaps_filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    server, port = _serve(tmp_path_factory.mktemp("pure"), "--with-gaps")
+    server, port = fake_snowflake.start(tmp_path_factory.mktemp("pure"), "--with-gaps")
     yield port
     server.kill()
 
@@ -77,21 +58,9 @@ def _rows(port: int, statement: str) -> list[tuple[Any, ...]]:
         return connection.cursor().execute(statement).fetchall()
 
 
-def _live(directory: Path, target: str, **environment: str) -> dict[str, Any]:
+def _live(directory: Path, **environment: str) -> dict[str, Any]:
     """Runs the life in a process of its own; how each node of each run ended."""
-    profile = (PROJECT_DIR / "profiles.example.yml").read_text()
-    if target == "snowflake":
-        # All that differs from production: where it is.
-        profile = (
-            f"{profile.rstrip()}\n      host: 127.0.0.1\n      port: {environment['PORT']}\n      protocol: http\n"
-        )
-    (directory / "profiles.yml").write_text(profile)
-    places = {
-        "DBT_TARGET": target,
-        "DBT_PROFILES_DIR": str(directory),
-        "DBT_TARGET_PATH": str(directory / "target"),
-        "DBT_LOG_PATH": str(directory / "logs"),
-    }
+    places = {"DBT_TARGET_PATH": str(directory / "target"), "DBT_LOG_PATH": str(directory / "logs")}
     command = [sys.executable, "-W", "ignore", "-m", "orchestration.tests.life", str(ORDERS_PER_DAY)]
     ended = subprocess.run(
         command, cwd=PROJECT_DIR, env=os.environ | places | environment, capture_output=True, text=True, check=False
@@ -104,16 +73,10 @@ def _live(directory: Path, target: str, **environment: str) -> dict[str, Any]:
 def lives(port: int, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], dict[str, Any]]:
     """The DuckDB file of the one, and how both went."""
     local, remote = tmp_path_factory.mktemp("local"), tmp_path_factory.mktemp("remote")
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    (remote / "key.p8").write_bytes(key)
-    account = {"SNOWFLAKE_ACCOUNT": "fakesnow", "SNOWFLAKE_USER": "streaming_ops_monitor"}
-    account |= {"SNOWFLAKE_DATABASE": "STREAMING_OPS", "SNOWFLAKE_PRIVATE_KEY_PATH": str(remote / "key.p8")}
     file = local / "warehouse.duckdb"
     with ThreadPoolExecutor() as pool:
-        here = pool.submit(_live, local, "local", STREAMING_OPS_DUCKDB_PATH=str(file))
-        there = pool.submit(_live, remote, "snowflake", PORT=str(port), **account)
+        here = pool.submit(_live, local, DBT_TARGET="local", STREAMING_OPS_DUCKDB_PATH=str(file))
+        there = pool.submit(_live, remote, **fake_snowflake.environment(remote, port))
         return file, here.result(), there.result()
 
 
