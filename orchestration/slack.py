@@ -43,7 +43,9 @@ class Message:
 def message(run: str, as_of: str, outcomes: list[Outcome], rows: list[dict[str, Any]]) -> Message | None:
     """The message for a run's outcomes, None if all is well; `rows` are the alerts' stored rows (see alert_status)."""
     order = ["error", "fail", "warn", "skipped"]
-    problems = sorted((o for o in outcomes if o.is_problem), key=lambda o: [*order, o.status].index(o.status))
+    problems = [outcome for outcome in outcomes if outcome.is_problem]
+    # By name too: dbt's threads end in any order.
+    problems.sort(key=lambda o: ([*order, o.status].index(o.status), o.name))
     if not problems:
         return None
     counts = Counter(o.status for o in problems)
@@ -68,7 +70,7 @@ def _describe(problem: Outcome, rows: list[dict[str, Any]]) -> tuple[str, list[s
     """One problem as Slack text and as lines for a terminal."""
     # An alert that was not evaluated has rows of an earlier tick: they say nothing of now.
     evaluated = problem.status in ("fail", "warn")
-    rows = sorted(rows if evaluated else [], key=lambda row: -int(row["level"]))
+    rows = sorted(rows if evaluated else [], key=lambda row: (-int(row["level"]), row["entity"] or ""))
     facts = [
         f"{row['entity']}: {row['measured']}, allowed {row['allowed']}, "
         f"since {str(row['since'])[:16]} UTC - {row['detail']}"

@@ -78,6 +78,24 @@ def quoted_text_in_a_format(node: exp.Expression) -> exp.Expression | None:
     return None
 
 
+def key_in_its_case(node: exp.Expression) -> exp.Expression | None:
+    if isinstance(node, exp.PropertyEQ) and isinstance(node.this, exp.Identifier) and not node.this.quoted:
+        node = node.copy()
+        node.set("this", exp.Literal.string(node.this.name))
+        return node
+    return None
+
+
+def text_as_variant(node: exp.Expression) -> exp.Expression | None:
+    if isinstance(node, exp.Cast) and node.is_type("variant") and isinstance(node.this, exp.Literal | exp.Column):
+        return exp.Anonymous(this="to_json", expressions=[node.this])
+    return None
+
+
+def to_json(node: exp.Expression) -> exp.Expression | None:
+    return exp.Anonymous(this="_ops_to_json", expressions=[node.this]) if type(node) is exp.JSONFormat else None
+
+
 def qualified_temporary_table(node: exp.Expression) -> exp.Expression | None:
     if isinstance(node, exp.Create) and node.find(exp.TemporaryProperty) and node.find(exp.Table).db:
         node = node.copy()
@@ -152,6 +170,28 @@ GAPS = [
         """select to_char(to_timestamp_ntz(1772452800123, 3), 'YYYY-MM-DD"T"HH24:MI:SS.FF3"Z"')""",
         [("2026-03-02T12:00:00.123Z",)],
         quoted_text_in_a_format,
+    ),
+    Gap(
+        "the case of a key in an object that is written out",
+        "select array_to_string(object_keys({'aB': 1}::object), ',')",
+        [("aB",)],
+        key_in_its_case,
+    ),
+    Gap(
+        "text that becomes a VARIANT stays text",
+        "select typeof('not JSON'::variant), typeof('12'::variant)",
+        [("VARCHAR", "VARCHAR")],
+        text_as_variant,
+    ),
+    Gap(
+        "an object's keys are sorted",
+        """select to_json(parse_json('{"b": {"d": 1, "c": null}, "a": 2}')), to_json(object_construct('b', 1, 'a', 2)),
+            to_json(parse_json('null')), to_json(null::variant)""",
+        [('{"a":2,"b":{"c":null,"d":1}}', '{"a":2,"b":1}', "null", None)],
+        to_json,
+        """_ops_to_json(value) as coalesce(
+            cast(cast(cast(cast(value as json) as variant) as json) as varchar),
+            case when value is not null then 'null' end)""",
     ),
     Gap(
         "a temporary table with a qualified name",

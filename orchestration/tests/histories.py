@@ -191,7 +191,7 @@ def _valid(epoch_ms: int | None) -> int | None:
     return epoch_ms if epoch_ms is not None and 0 <= epoch_ms <= LAST_MS else None
 
 
-def as_json(value: Any) -> str:
+def _as_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -416,7 +416,7 @@ def _reason(content: dict[str, Any], says: dict[str, Any]) -> str | None:
 
 
 def _record_id(keys: dict[str, Any], metadata: dict[str, Any] | None, content: Any, event_id: str | None) -> str:
-    as_text = "" if content is None else as_json(content)
+    as_text = "" if content is None else _as_json(content)
     if keys.get("offset") is not None:
         told_by = keys.get("CreateTime", keys.get("LogAppendTime", event_id))
         told_by = hashlib.md5(as_text.encode()).hexdigest() if told_by is None else told_by
@@ -424,7 +424,7 @@ def _record_id(keys: dict[str, Any], metadata: dict[str, Any] | None, content: A
     if event_id is not None:
         clock = keys.get("CreateTime", keys.get("LogAppendTime"))
         return f"event/{event_id}" + ("" if clock is None else f"@{clock}")
-    return "content/" + hashlib.md5((("" if metadata is None else as_json(metadata)) + as_text).encode()).hexdigest()
+    return "content/" + hashlib.md5((("" if metadata is None else _as_json(metadata)) + as_text).encode()).hexdigest()
 
 
 def expected_orders(records: dict[str, Record]) -> dict[str, dict[str, Any]]:

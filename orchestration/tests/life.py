@@ -12,11 +12,13 @@ from typing import Any
 import duckdb
 
 from orchestration import flows
+from orchestration.runner import DbtError
 from orchestration.tests.conftest import T0
 from orchestration.tests.fake_snowflake import connect
 
 T0_MS = 1772452800000
-T1, T2, T3 = "2026-03-02T12:05:00Z", "2026-03-02T12:10:00Z", "2026-03-03T01:32:00Z"
+T1, T2, T3, T4 = (f"2026-03-02T12:{minute:02}:00Z" for minute in (5, 10, 25, 30))
+T5, T6 = "2026-03-03T01:32:00Z", "2026-03-03T01:35:00Z"
 
 
 def odd_records(at_ms: int) -> list[tuple[dict[str, Any] | None, Any]]:
@@ -92,10 +94,19 @@ def main() -> None:
     dbt._variables |= {"allow_generated_events": True}
     ended: dict[str, Any] = {}
 
-    def build(name: str, select: str, as_of: str, **variables: Any) -> None:
+    def build(name: str, select: str, as_of: str, *options: str, **variables: Any) -> None:
         ended[name] = {
-            outcome.name: (outcome.status, outcome.message) for outcome in dbt.build(select, as_of, **variables)
+            outcome.name: (outcome.status, outcome.message)
+            for outcome in dbt.build(select, as_of, *options, **variables)
         }
+
+    def flow(name: str, run: Any, as_of: str) -> None:
+        """As `serve` runs it, but for Prefect: what is posted goes to the webhook of the environment."""
+        try:
+            run.fn(as_of)
+            ended[name] = "completed"
+        except DbtError as error:
+            ended[name] = str(error)
 
     dbt.run_operation("generate_stream", T0, history_days=3, orders_per_day=int(sys.argv[1]))
     build("first transform", "tag:streaming", T0)
@@ -107,8 +118,17 @@ def main() -> None:
     land(odd_records(T0_MS + 60_000)[:9] + odd_records(T0_MS + 330_000))
     build("third transform", "tag:streaming", T2)
     build("third monitor", "tag:monitoring", T2)
-    build("nightly", "tag:batch", T3)
-    print("ENDED " + json.dumps(ended))
+    # A partition was down for five hours and comes now: no run finds it, the completeness tells, a backfill loads it.
+    land(odd_records(T0_MS - 5 * 3_600_000))
+    build("monitor after a late batch", "record_completeness+", T2, "--exclude-resource-type", "test", nightly=True)
+    ended["backfill"] = list(flows.backfill("2026-03-02T06:00:00Z", "2026-03-02T08:00:00Z", T2))
+    dbt.run_operation("generate_stream", T3, orders_per_day=int(sys.argv[1]), failed_task=1, stalled_partition=4)
+    flow("tick with two faults", flows.streaming_tick, T3)
+    flow("idle tick", flows.streaming_tick, T4)
+    flow("nightly", flows.nightly_batch, T5)
+    build("full refresh", "tag:streaming", T6, "--full-refresh")
+    flow("tick after it", flows.streaming_tick, T6)
+    print("ENDED " + json.dumps(ended, default=str))
 
 
 if __name__ == "__main__":

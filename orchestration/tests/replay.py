@@ -27,7 +27,6 @@ from orchestration.tests.histories import (
     History,
     Record,
     Step,
-    as_json,
     expected_buckets,
     expected_orders,
     instant,
@@ -413,8 +412,7 @@ class Replay:
 
 
 def _row(delivery: Delivery) -> tuple[str | None, str | None]:
-    """As both engines write a VARIANT: the emulator keeps the text, where Snowflake sorts the keys."""
-    return tuple(None if value is None else as_json(value) for value in (delivery.metadata, delivery.content))
+    return tuple(None if value is None else json.dumps(value) for value in (delivery.metadata, delivery.content))
 
 
 def _spans(history: History) -> Iterator[dict[str, str]]:

@@ -40,7 +40,8 @@ class Receiver:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.settings = Settings(slack_webhook_url=f"http://127.0.0.1:{self.server.server_port}/services/{SECRET}")
+        self.url = f"http://127.0.0.1:{self.server.server_port}/services/{SECRET}"
+        self.settings = Settings(slack_webhook_url=self.url)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The same project through dbt-snowflake: the real adapter and the real connector, on a Snowflake on loopback.
 
 One life of the stream runs on both targets, in a process each; then every model must hold the same rows, value by
-value, and every node must have ended alike.
+value, every node must have ended alike, and Slack must have been told the same.
 """
 
 import json
@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,10 @@ import sqlfluff
 from orchestration.tests import fake_snowflake
 from orchestration.tests.conftest import PROJECT_DIR
 from orchestration.tests.fake_snowflake import GAPS, Gap, connect
+from orchestration.tests.test_slack import Receiver
 
+# Each alert's last measurements are stored, healthy or not: what Slack says comes from there.
+ALERTS = sorted(re.findall(r"\{% docs (\w+) %\}", (PROJECT_DIR / "models/monitoring/watch/alerts.md").read_text()))
 MODELS = sorted(path.stem for path in [*PROJECT_DIR.glob("models/**/*.sql"), *PROJECT_DIR.glob("seeds/*.csv")])
 ORDERS_PER_DAY = 12_000
 
@@ -58,45 +62,70 @@ def _rows(port: int, statement: str) -> list[tuple[Any, ...]]:
         return connection.cursor().execute(statement).fetchall()
 
 
-def _live(directory: Path, **environment: str) -> dict[str, Any]:
-    """Runs the life in a process of its own; how each node of each run ended."""
-    places = {"DBT_TARGET_PATH": str(directory / "target"), "DBT_LOG_PATH": str(directory / "logs")}
-    command = [sys.executable, "-W", "ignore", "-m", "orchestration.tests.life", str(ORDERS_PER_DAY)]
-    ended = subprocess.run(
-        command, cwd=PROJECT_DIR, env=os.environ | places | environment, capture_output=True, text=True, check=False
-    )
-    assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
-    return json.loads(ended.stdout.rsplit("ENDED ", 1)[1])
+@dataclass
+class Life:
+    """How one target lived: how each node of each run ended, and what Slack was sent."""
+
+    directory: Path
+    environment: dict[str, str]
+    ended: dict[str, Any] = field(default_factory=dict)
+    posted: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.environment |= {
+            "DBT_TARGET_PATH": str(self.directory / "target"),
+            "DBT_LOG_PATH": str(self.directory / "logs"),
+        }
+
+    def run(self, *command: str) -> str:
+        """Runs it in a process of its own; its output."""
+        ended = subprocess.run(
+            command, cwd=PROJECT_DIR, env=os.environ | self.environment, capture_output=True, text=True, check=False
+        )
+        assert ended.returncode == 0, ended.stdout[-5000:] + ended.stderr[-5000:]
+        return ended.stdout
+
+    def live(self) -> None:
+        receiver = Receiver()
+        self.environment["SLACK_WEBHOOK_URL"] = receiver.url
+        told = self.run(sys.executable, "-W", "ignore", "-m", "orchestration.tests.life", str(ORDERS_PER_DAY))
+        self.ended, self.posted = json.loads(told.rsplit("ENDED ", 1)[1]), receiver.received
 
 
 @pytest.fixture(scope="module")
-def lives(port: int, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], dict[str, Any]]:
-    """The DuckDB file of the one, and how both went."""
+def lives(port: int, tmp_path_factory: pytest.TempPathFactory) -> tuple[Life, Life]:
+    """On DuckDB, and on Snowflake."""
     local, remote = tmp_path_factory.mktemp("local"), tmp_path_factory.mktemp("remote")
-    file = local / "warehouse.duckdb"
+    here = Life(local, {"DBT_TARGET": "local", "STREAMING_OPS_DUCKDB_PATH": str(local / "warehouse.duckdb")})
+    there = Life(remote, fake_snowflake.environment(remote, port))
     with ThreadPoolExecutor() as pool:
-        here = pool.submit(_live, local, DBT_TARGET="local", STREAMING_OPS_DUCKDB_PATH=str(file))
-        there = pool.submit(_live, remote, **fake_snowflake.environment(remote, port))
-        return file, here.result(), there.result()
+        for life in [pool.submit(here.live), pool.submit(there.live)]:
+            life.result()
+    return here, there
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_every_model_holds_the_same_rows_on_both_targets(
-    model: str, lives: tuple[Path, dict[str, Any], dict[str, Any]], port: int
+def _local(here: Life) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(here.environment["STREAMING_OPS_DUCKDB_PATH"])
+    return connection.execute("set timezone = 'UTC'; set disabled_optimizers = 'statistics_propagation'")
+
+
+@pytest.mark.parametrize("table", [*MODELS, *ALERTS])
+def test_every_model_and_stored_alert_holds_the_same_rows_on_both_targets(
+    table: str, lives: tuple[Life, Life], port: int
 ) -> None:
-    with duckdb.connect(lives[0]) as connection:
-        connection.execute("set timezone = 'UTC'; set disabled_optimizers = 'statistics_propagation'")
+    with _local(lives[0]) as connection:
         found = "select table_schema from information_schema.tables where lower(table_name) = ?"
-        (schema,) = connection.execute(found, [model]).fetchone() or (None,)
-        assert schema, f"no run of the life builds {model}"
-        columns = connection.execute(f"describe {schema}.{model}").fetchall()
+        (schema,) = connection.execute(found, [table]).fetchone() or (None,)
+        assert schema, f"no run of the life builds {table}"
+        columns = connection.execute(f"describe {schema}.{table}").fetchall()
         names = [name for name, *_ in columns]
         chosen = [f"{name}::json::varchar" if kind == "VARIANT" else name for name, kind, *_ in columns]
-        here = connection.execute(f"select {', '.join(chosen)} from {schema}.{model}").fetchall()
-    there = _rows(port, f"select {', '.join(names)} from {schema}.{model}")
+        here = connection.execute(f"select {', '.join(chosen)} from {schema}.{table}").fetchall()
+    there = _rows(port, f"select {', '.join(names)} from {schema}.{table}")
     ours, theirs = (Counter(tuple(map(_comparable, row)) for row in rows) for rows in (here, there))
     only_here, only_there = ((a - b).most_common(3) for a, b in ((ours, theirs), (theirs, ours)))
     assert not only_here and not only_there, f"{names}\nonly on DuckDB: {only_here}\nonly on Snowflake: {only_there}"
+    print(f"{schema}.{table}: {len(here)} rows")
 
 
 def _comparable(value: Any) -> Any:
@@ -110,16 +139,57 @@ def _comparable(value: Any) -> Any:
     return value
 
 
-def test_every_node_ends_alike_on_both_targets(lives: tuple[Path, dict[str, Any], dict[str, Any]]) -> None:
-    _, here, there = lives
+def test_every_node_and_flow_ends_alike_on_both_targets(lives: tuple[Life, Life]) -> None:
+    here, there = (life.ended for life in lives)
     for run in here:
         ours, theirs = (
             # Of a success dbt-snowflake says how many rows it wrote, dbt-duckdb nothing.
             {name: [status] if status == "success" else [status, said] for name, (status, said) in ended[run].items()}
+            if isinstance(ended[run], dict)
+            else ended[run]
             for ended in (here, there)
         )
         assert ours == theirs, run
-        assert "error" not in {status for status, *_ in ours.values()}, run
+        assert not isinstance(ours, dict) or "error" not in {status for status, *_ in ours.values()}, run
+    assert sum(day["records"] for day in here["backfill"]) > 0
+    flows = [run for run in here if isinstance(here[run], str)]
+    assert [here[run] for run in flows] == ["completed"] * 4, flows
+
+
+def test_slack_is_told_the_same_from_both_targets(lives: tuple[Life, Life]) -> None:
+    here, there = (life.posted for life in lives)
+    assert here == there
+    text = json.dumps(here)
+    for alert in ("connector_not_running", "partition_stalled", "unexpected_payload"):
+        assert alert in text
+
+
+def test_dbt_itself_runs_the_unit_tests_and_makes_the_docs_site(lives: tuple[Life, Life]) -> None:
+    """As people type it. Every unit test of a model holds for Snowflake's SQL, too."""
+    there = lives[1]
+    assert " ERROR=0 " in there.run("dbt", "test", "--select", "test_type:unit")
+    there.run("dbt", "docs", "generate", "--static")
+    catalog = json.loads((there.directory / "target" / "catalog.json").read_text())
+    assert not catalog["errors"]
+    described = {node.split(".")[-1]: node_in["columns"] for node, node_in in catalog["nodes"].items()}
+    assert not {model for model in MODELS if not described.get(model)}
+    assert {"ORDER_EVENTS", "KAFKA_OFFSETS", "CONNECTOR_STATUS"} == {
+        source["metadata"]["name"].upper() for source in catalog["sources"].values()
+    }
+    assert (there.directory / "target" / "static_index.html").stat().st_size > 1_000_000
+
+
+def test_twenty_random_histories_end_in_the_tables_of_one_load(tmp_path: Path) -> None:
+    """test_exactness.py, each of two processes with a Snowflake of its own; runs are killed there, too."""
+
+    def replay(seed: int) -> str:
+        life = Life(tmp_path, {"STREAMING_OPS_HISTORIES_TARGET": "snowflake", "STREAMING_OPS_HISTORIES": "10"})
+        life.environment |= {"STREAMING_OPS_SEED": str(seed), "PYTEST_ADDOPTS": f"--basetemp={tmp_path / str(seed)}"}
+        return life.run(sys.executable, "-m", "pytest", "-q", "orchestration/tests/test_exactness.py")
+
+    with ThreadPoolExecutor() as pool:
+        for told in pool.map(replay, (1, 2)):
+            assert "1 passed" in told
 
 
 SETUP = PROJECT_DIR / "orchestration" / "snowflake" / "setup.sql"
