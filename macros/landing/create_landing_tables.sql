@@ -1,6 +1,7 @@
 {# Creates the schemas and the STREAMING tables that are missing; never alters
    one that is there: the connector and the collectors own them. #}
 {% macro create_landing_tables() -%}
+    {%- do check_session() -%}
     {%- set instant = 'datetime' -%}
     {%- set payload = [] -%}
     {%- for field, kind in var('payload_fields').items() -%}

@@ -13,7 +13,7 @@
             sum(records) over (order by minute) as running
         from (
             select
-                cast(floor(case when {{ key }} between 0 and {{ last_epoch_ms() }} then {{ key }} end / 60000) as bigint) as minute,
+                cast(floor(case when {{ key }} between 0 and {{ last_epoch_ms() }} then {{ key }} end / cast(60000 as double)) as bigint) as minute,
                 count(case when {{ key }} between {{ newest_ms + 1 }} and {{ last_epoch_ms() }} then 1 end) as records
             from ({{ landed }}) as landed
             group by 1

@@ -9,7 +9,7 @@
         {{ iso_timestamp('greatest(day_number * 86400000, ' ~ from_ms ~ ')') }} as first_at,
         {{ iso_timestamp('least((day_number + 1) * 86400000, ' ~ to_ms ~ ')') }} as last_at
     from (
-        select cast(floor({{ key }} / 86400000) as bigint) as day_number
+        select cast(floor({{ key }} / cast(86400000 as double)) as bigint) as day_number
         from {{ ref('stg_streaming__order_events') }}
         where {{ key }} >= {{ from_ms }} and {{ key }} < {{ to_ms }}
         group by 1

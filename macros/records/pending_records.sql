@@ -1,6 +1,6 @@
-{# What the scheduler asks before it runs the transform: one row, `pending`, how
-   many distinct records have landed and are not in the orders yet, and `is_partial`,
-   whether that is more than one run loads. Then copies are not looked for: about so many. #}
+{# One row: `pending`, how many distinct records have landed and are not in the orders
+   yet, and `is_partial`, whether that is more than one run loads. Then copies are not
+   looked for: about so many. #}
 {% macro pending_records() -%}
     {%- set records = load_relation(ref('order_event_records')) -%}
     {%- set window = load_window(records) -%}

@@ -16,6 +16,7 @@ from typing import Any
 
 import duckdb
 import httpx
+import sqlglot
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from sqlglot import exp
@@ -94,6 +95,13 @@ def text_as_variant(node: exp.Expression) -> exp.Expression | None:
 
 def to_json(node: exp.Expression) -> exp.Expression | None:
     return exp.Anonymous(this="_ops_to_json", expressions=[node.this]) if type(node) is exp.JSONFormat else None
+
+
+def session_parameter(node: exp.Expression) -> exp.Expression | None:
+    """DuckDB does what Snowflake does where this one is true."""
+    if isinstance(node, exp.Command) and "TRANSACTION_ABORT_ON_ERROR" in str(node.expression):
+        return sqlglot.parse_one("select 'TRANSACTION_ABORT_ON_ERROR' as \"key\", 'true' as \"value\"")
+    return None
 
 
 def qualified_temporary_table(node: exp.Expression) -> exp.Expression | None:
@@ -192,6 +200,19 @@ GAPS = [
         """_ops_to_json(value) as coalesce(
             cast(cast(cast(cast(value as json) as variant) as json) as varchar),
             case when value is not null then 'null' end)""",
+    ),
+    Gap(
+        "the session's parameters",
+        "show parameters like 'TRANSACTION_ABORT_ON_ERROR' in session",
+        [("TRANSACTION_ABORT_ON_ERROR", "true")],
+        session_parameter,
+    ),
+    Gap(
+        "when a table was last written to",
+        "select system$last_change_commit_time('_FS_GLOBAL._FS_INFORMATION_SCHEMA._FS_COLUMNS_EXT') is not null",
+        [(True,)],
+        function("SYSTEM$LAST_CHANGE_COMMIT_TIME", "_ops_content"),
+        "_ops_content(name) as (select coalesce(sum(hash(t)), 0)::varchar from query_table(name) as t)",
     ),
     Gap(
         "a temporary table with a qualified name",

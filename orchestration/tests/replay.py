@@ -177,7 +177,7 @@ def _do_run(
     cursor.execute = counted
     try:
         if action == "catch up":
-            flows.raise_if_broken(flows.build.fn("tag:streaming", as_of, "pending_records"))
+            flows.raise_if_broken(flows.build.fn("tag:streaming", as_of, "waiting_records"))
             DBT._invoke("run", "--select", "order_event_buckets", "record_completeness", as_of=as_of)
             found = DBT.query("{{ pending_records() }}", as_of)[0]["pending"]
         elif action == "nightly":
