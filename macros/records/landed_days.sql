@@ -6,10 +6,10 @@
     {%- set from_ms = epoch_ms(instant(first, 'from')) -%}
     {%- set to_ms = epoch_ms(instant(last, 'to')) -%}
     select
-        {{ iso_timestamp('greatest(day_number * 86400000, ' ~ from_ms ~ ')') }} as first_at,
-        {{ iso_timestamp('least((day_number + 1) * 86400000, ' ~ to_ms ~ ')') }} as last_at
+        {{ iso_timestamp('case when day_ms > ' ~ from_ms ~ ' then day_ms else ' ~ from_ms ~ ' end') }} as first_at,
+        {{ iso_timestamp('case when day_ms + 86400000 < ' ~ to_ms ~ ' then day_ms + 86400000 else ' ~ to_ms ~ ' end') }} as last_at
     from (
-        select cast(floor({{ key }} / cast(86400000 as double)) as bigint) as day_number
+        select {{ key }} - mod({{ key }}, 86400000) as day_ms
         from {{ ref('stg_streaming__order_events') }}
         where {{ key }} >= {{ from_ms }} and {{ key }} < {{ to_ms }}
         group by 1

@@ -44,7 +44,7 @@ throughput as (
         windows.event_count,
         windows.event_count / cast(5 as double) as events_per_minute,
         baselines.baseline_events_per_minute,
-        100 * (1 - windows.event_count / (5 * nullif(baselines.baseline_events_per_minute, 0))) as drop_pct,
+        100 * (1 - windows.event_count / (cast(5 as double) * nullif(baselines.baseline_events_per_minute, 0))) as drop_pct,
         coalesce(baselines.is_quiet_hour, false) as is_quiet_hour
     from windows
     left join baselines

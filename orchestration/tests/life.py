@@ -7,6 +7,7 @@ Landed are some 140 thousand generated records, and then, by hand, what generate
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -89,7 +90,22 @@ def land(rows: list[tuple[Any, Any]]) -> None:
                 connection.execute("insert into STREAMING.ORDER_EVENTS select ?::json::variant, ?::json::variant", row)
 
 
+def record_statements() -> set[str]:
+    """Every statement that is sent to Snowflake from here on."""
+    from snowflake.connector.cursor import SnowflakeCursor
+
+    sent, execute = set(), SnowflakeCursor.execute
+
+    def recorded(self: Any, command: str, *args: Any, **kwargs: Any) -> Any:
+        sent.add(command)
+        return execute(self, command, *args, **kwargs)
+
+    SnowflakeCursor.execute = recorded
+    return sent
+
+
 def main() -> None:
+    sent = record_statements()
     dbt = flows.project()
     dbt._variables |= {"allow_generated_events": True}
     ended: dict[str, Any] = {}
@@ -128,6 +144,7 @@ def main() -> None:
     flow("nightly", flows.nightly_batch, T5)
     build("full refresh", "tag:streaming", T6, "--full-refresh")
     flow("tick after it", flows.streaming_tick, T6)
+    (Path(os.environ["DBT_LOG_PATH"]) / "sent.json").write_text(json.dumps(sorted(sent)))
     print("ENDED " + json.dumps(ended, default=str))
 
 
