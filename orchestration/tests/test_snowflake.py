@@ -21,6 +21,9 @@ import duckdb
 import pytest
 import snowflake.connector
 import sqlfluff
+import sqlglot
+from sqlfluff.core import Linter
+from sqlglot import exp
 
 from orchestration.tests import fake_snowflake
 from orchestration.tests.conftest import PROJECT_DIR
@@ -194,6 +197,56 @@ def test_twenty_random_histories_end_in_the_tables_of_one_load(tmp_path: Path) -
     with ThreadPoolExecutor() as pool:
         for told in pool.map(replay, (1, 2)):
             assert "1 passed" in told
+
+
+@pytest.fixture(scope="module")
+def statements(lives: tuple[Life, Life]) -> dict[str, exp.Expr]:
+    """Every statement that went to Snowflake in that life, and what the other layout of the payload would send."""
+    there = lives[1]
+    sent = json.loads((there.directory / "logs" / "sent.json").read_text())
+    there.run("dbt", "compile", "--vars", "payload_layout: columns", "--target-path", str(there.directory / "columns"))
+    sent += [path.read_text() for path in (there.directory / "columns" / "compiled").rglob("*.sql")]
+    distinct: dict[str, str] = {}
+    for statement in sent:
+        # Without dbt's comment, and with a value where the connector puts one in.
+        text = re.sub(r"/\* \{.*?\} \*/", "", statement, flags=re.DOTALL).replace("%s", "null").strip()
+        # Of those that differ in numbers and instants alone, one.
+        distinct.setdefault(re.sub(r"\b\d+\b|'[^']*\d[^']*'", "?", text), text)
+    return {text: sqlglot.parse_one(text, read="snowflake") for text in distinct.values() if text}
+
+
+def test_every_statement_is_snowflakes_and_calls_only_its_functions(statements: dict[str, exp.Expr]) -> None:
+    """As sqlglot and sqlfluff know it; the functions are those of Snowflake's documentation."""
+    listed = (PROJECT_DIR / "orchestration/tests/snowflake_functions.txt").read_text()
+    functions = {line.split()[0] for line in listed.splitlines() if line and not line.startswith("#")}
+    linter, called = Linter(dialect="snowflake"), set()
+    for text, parsed in statements.items():
+        assert not isinstance(parsed, exp.Command) or text.startswith("show "), text
+        tree = linter.parse_string(f"{text}\n")
+        assert not tree.violations and tree.tree, (text, tree.violations)
+        called |= {name.raw.upper() for name in tree.tree.recursive_crawl("function_name")}
+    assert called == functions, "orchestration/tests/snowflake_functions.txt has others, or not all"
+    print(f"{len(statements)} distinct statements, {len(called)} functions")
+
+
+def test_no_statement_means_something_else_on_snowflake(statements: dict[str, exp.Expr]) -> None:
+    """What the emulator cannot tell, for it is DuckDB. Whole numbers divided have six decimals on Snowflake: floor()
+    of that is one too many at the end of a day. And of subqueries it takes no other correlated ones than these."""
+    for parsed in statements.values():
+        for division in parsed.find_all(exp.Div):
+            is_double = any(cast.is_type("double") for cast in division.find_all(exp.Cast))
+            assert is_double, f"cast one to double: {division.sql('snowflake')}"
+        for query in parsed.find_all(exp.Select):
+            if isinstance(query.parent, exp.Exists | exp.Subquery | exp.In):
+                _assert_is_supported(query)
+
+
+def _assert_is_supported(query: exp.Select) -> None:
+    tables = {source.alias_or_name.upper() for source in query.find_all(exp.Table, exp.Subquery)}
+    outer = [column for column in query.find_all(exp.Column) if column.table and column.table.upper() not in tables]
+    for column in outer:
+        is_equality = isinstance(column.parent, exp.EQ) and isinstance(query.parent, exp.Exists)
+        assert is_equality, f"correlated by {column.sql()}: {query.sql('snowflake')}"
 
 
 SETUP = PROJECT_DIR / "orchestration" / "snowflake" / "setup.sql"
