@@ -45,5 +45,12 @@ def collect(dbt: Dbt, as_of: str) -> list[Outcome]:
                 outcomes.append(Outcome(table, "collector", "error", f"{_ADVICE[table]}: it lists nothing"))
         except Exception as error:
             message = f"{_ADVICE[table]}: {type(error).__name__}: {error}"
-            outcomes.append(Outcome(table, "collector", "error", message))
+            outcomes.append(Outcome(table, "collector", "error", _without_values(message, settings)))
     return outcomes
+
+
+def _without_values(message: str, settings: Settings) -> str:
+    """librdkafka repeats a value that it does not understand, which may be the password in the wrong place."""
+    for value in settings.kafka_config.values():
+        message = message.replace(value.get_secret_value() or "\0", "***")
+    return message
