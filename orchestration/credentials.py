@@ -68,8 +68,8 @@ def _fetch(secret_id: str, setting: str, required: set[str], settings: Settings)
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
-    # At its debug level botocore logs the answer.
-    logging.getLogger("botocore").setLevel(logging.INFO)
+    # It logs the answer at its debug level, and where it found what at the next.
+    logging.getLogger("botocore").setLevel(logging.WARNING)
     name = f"AWS secret {secret_id}"
     try:
         patience = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 3})

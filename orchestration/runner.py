@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 from dbt_common.events.base_types import EventMsg
 from dbt_common.events.functions import scrub_secrets
@@ -164,9 +165,12 @@ class Dbt:
         with contextlib.ExitStack() as stack:
             try:
                 resolved = stack.enter_context(self.settings.resolve_profiles_yml())
-            except (ObjectNotFound, ValueError) as error:
+            except ObjectNotFound as error:
                 said = str(error).split(". ")[0]
-                raise DbtError(f"profiles.yml: {said}: `prefect block ls` shows which blocks there are.") from None
+                raise DbtError(f"profiles.yml: {said}: `prefect block ls` shows which there are.") from None
+            except (httpx.HTTPError, RuntimeError, ValueError) as error:
+                said = " ".join(str(error).split())
+                raise DbtError(f"profiles.yml: Prefect's blocks cannot be read: {said}") from None
             # Under this prefix dbt, and _clean() here, know them for secrets.
             blocks = {name: value for name, value in os.environ.items() if name.startswith("PREFECT_BLOCKS_") and value}
             os.environ.update({f"DBT_ENV_SECRET_{name}": value for name, value in blocks.items()})

@@ -4,6 +4,7 @@ A collector that is not configured does not run: then whoever else fills the lan
 """
 
 import logging
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -51,6 +52,6 @@ def collect(dbt: Dbt, as_of: str) -> list[Outcome]:
 
 def _without_values(message: str, settings: Settings) -> str:
     """librdkafka repeats a value that it does not understand, which may be the password in the wrong place."""
-    for value in settings.kafka_config.values():
-        message = message.replace(value.get_secret_value() or "\0", "***")
+    for value in filter(None, (value.get_secret_value() for value in settings.kafka_config.values())):
+        message = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", "***", message)
     return message

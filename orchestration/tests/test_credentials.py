@@ -11,12 +11,14 @@ import json
 import os
 import re
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -40,8 +42,8 @@ from werkzeug.serving import WSGIRequestHandler
 from orchestration.credentials import KEY, KEY_PATH, PASSPHRASE, TOKEN, CredentialsError, fetch_secrets
 from orchestration.runner import Dbt, DbtError, _clean
 from orchestration.settings import Settings
+from orchestration.tests import fake_snowflake
 from orchestration.tests.conftest import PROJECT_DIR, T0
-from orchestration.tests.test_snowflake import port  # noqa: F401  the emulator
 
 PRIVATE = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 PHRASE = "correct horse"
@@ -115,6 +117,7 @@ def starting(prefect_home: Path, _environment: None) -> Iterator[str]:
     command = [sys.executable, "-W", "ignore", "-m", "prefect", "server", "start", "--no-services", "--port", number]
     with (prefect_home / "server.log").open("wb") as log:
         places = {"PREFECT_HOME": str(prefect_home), "TMPDIR": str(prefect_home)}
+        places |= {"PREFECT_API_BLOCKS_REGISTER_ON_START": "false"}  # three seconds
         server = subprocess.Popen(command, env=os.environ | places, stdout=log, stderr=log)
     yield f"http://127.0.0.1:{number}/api"
     server.terminate()
@@ -132,9 +135,16 @@ def prefect(starting: str) -> Iterator[str]:
         yield starting
 
 
+@pytest.fixture(scope="module")
+def emulator(starting: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    server, port = fake_snowflake.start(tmp_path_factory.mktemp("snowflake"))
+    yield port
+    server.kill()
+
+
 @pytest.fixture
-def door(port: int) -> Iterator[Door]:  # noqa: F811
-    door = Door(port)
+def door(emulator: int) -> Iterator[Door]:
+    door = Door(emulator)
     yield door
     door.server.shutdown()
     door.server.server_close()
@@ -161,7 +171,7 @@ def _places(directory: Path) -> dict[str, str]:
     return places
 
 
-def _stands_at(profile: Path, port: int, **changes: str) -> None:  # noqa: F811
+def _stands_at(profile: Path, port: int, **changes: str) -> None:
     """All that differs from production: where Snowflake is. `changes` are other lines of its output."""
     text = profile.read_text()
     for name, value in changes.items():
@@ -305,6 +315,23 @@ def test_a_block_that_is_not_there_is_one_line_that_names_it(profile: Path, pref
     _tells_nothing(error.value)
 
 
+@pytest.mark.parametrize(
+    ("block", "address", "expected"),
+    [
+        ("secret", "", "Expected format: prefect.blocks.<block-type-slug>"),
+        ("secret.x", "http://127.0.0.1:9/api", "cannot be read: .*connect"),
+    ],
+)
+def test_blocks_that_cannot_be_read_are_one_line(
+    profile: Path, prefect: str, block: str, address: str, expected: str
+) -> None:
+    _stands_at(profile, 9, token=f"{{{{ prefect.blocks.{block} }}}}")
+    os.environ["SNOWFLAKE_AUTHENTICATOR"] = "oauth"
+    with temporary_settings({PREFECT_API_URL: address or prefect}), pytest.raises(DbtError, match=expected) as error:
+        Dbt().query("select 1 as one", T0)
+    _tells_nothing(error.value)
+
+
 SNOWFLAKE_SECRET = {"account": "other", "user": "kafka", "private_key": private_key(_LOCKED)}
 SNOWFLAKE_SECRET |= {"private_key_passphrase": PHRASE, "role": "OBSERVER"}
 KAFKA_SECRET = {"bootstrap_servers": "broker:9092", "api_key": "the-key", "api_secret": "the-api-secret"}
@@ -442,3 +469,138 @@ def test_a_secret_in_the_place_of_its_name_is_refused_and_hidden(aws: Any) -> No
     with pytest.raises(ValueError, match="snowflake_secret_id") as error:
         Settings()
     assert "PRIVATE" not in str(error.value)
+
+
+# None of these may be in anything that a run leaves behind; + and / show where one is there in disguise.
+HIDDEN = {
+    "key": private_key(serialization.BestAvailableEncryption(b"phr4se+of/the=key")),
+    "passphrase": "phr4se+of/the=key",
+    "token": "0auth+t0ken/of=me",
+    "webhook": "T0SL4CK/B0SL4CK/sl4ck+p4th=",
+    "api_secret": "c0nfluent+s3cret/of=mine",
+    "connect": "c0nnect+p4ssword/of=mine",
+    "aws": "4ws+s3cret/4ccess=key",
+}
+
+
+def _disguises(secret: str) -> set[bytes]:
+    """As itself, in an address, as JSON, and in base64, where it looks different at each of three places."""
+    quoted = {urllib.parse.quote(secret), urllib.parse.quote(secret, safe=""), urllib.parse.quote_plus(secret)}
+    texts = {secret, json.dumps(secret)[1:-1], repr(secret)[1:-1], json.dumps(json.dumps(secret))[3:-3]} | quoted
+    shifted = [base64.b64encode(b" " * shift + secret.encode()).rstrip(b"=") for shift in range(3)]
+    return {text.encode() for text in texts} | {code[4 * bool(shift) : -1] for shift, code in enumerate(shifted)}
+
+
+def _found(directory: Path, said: str) -> set[str]:
+    """The names of the secrets in any file under `directory`, in any row of a database, or in what was said."""
+    texts = [said.encode()] + [file.read_bytes() for file in directory.rglob("*") if file.is_file()]
+    for file in directory.rglob("*.db"):
+        with contextlib.closing(sqlite3.connect(file)) as database:
+            tables = database.execute("select name from sqlite_master where type = 'table'").fetchall()
+            texts += [repr(database.execute(f'select * from "{table}"').fetchall()).encode() for (table,) in tables]
+    # Of the key, one line is enough.
+    parts = {name: [secret, *secret.splitlines()[1:-2]] for name, secret in HIDDEN.items()}
+    needles = {name: set().union(*map(_disguises, secrets)) for name, secrets in parts.items()}
+    return {name for name, disguises in needles.items() if any(d in text for d in disguises for text in texts)}
+
+
+def test_the_search_finds_a_secret_in_each_disguise(tmp_path: Path) -> None:
+    for name, secret in HIDDEN.items():
+        for shift in range(4):
+            leaks = [secret, secret.replace("\n", "\\n"), urllib.parse.quote(secret, safe=""), repr([secret])]
+            leaks += [
+                base64.b64encode(b"user:"[shift:] + secret.encode()).decode(),
+                secret.splitlines()[len(secret) > 99],
+            ]
+            for leak in leaks:
+                (tmp_path / "log").write_text(f"error: {leak!s} is wrong")
+                assert _found(tmp_path, "") == {name}, leak
+    (tmp_path / "log").unlink()
+    assert _found(tmp_path, f"said {HIDDEN['token']}") == {"token"}
+    with contextlib.closing(sqlite3.connect(tmp_path / "x.db")) as database:
+        database.execute("create table t as select ? || ? as x", ["x" * 5000, HIDDEN["token"]])
+        database.commit()
+    assert _found(tmp_path, "") == {"token"}
+
+
+@pytest.fixture
+def refuser() -> Iterator[str]:
+    """A Slack that refuses and repeats its address, and a Kafka Connect that refuses."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(403)
+            self.end_headers()
+            self.wfile.write(f"no {self.path}".encode())
+
+        def do_GET(self) -> None:
+            self.send_response(401)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def _run(directory: Path, command: str, port: int, environment: dict[str, str], **changes: str) -> Any:
+    """Starts a command of the command line that keeps all it writes in `directory`."""
+    (directory / "tmp").mkdir(parents=True)
+    profile = directory / "profiles.yml"
+    profile.write_text((PROJECT_DIR / "profiles.example.yml").read_text())
+    _stands_at(profile, port, **changes)
+    places = _places(directory) | {"PREFECT_HOME": str(directory / "prefect"), "TMPDIR": str(directory / "tmp")}
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "orchestration", "-v", command],
+        cwd=PROJECT_DIR,
+        env=os.environ | places | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_runs_that_fail_leave_no_secret_behind(
+    tmp_path: Path,
+    prefect: str,
+    prefect_home: Path,
+    aws: Any,
+    emulator: int,
+    refuser: str,
+) -> None:
+    """A tick with broken SQL, a wrong Kafka setting and a Connect that refuses; a wrong passphrase; a closed port."""
+    os.environ["AWS_SECRET_ACCESS_KEY"] = HIDDEN["aws"]
+    aws("SNOWFLAKE_SECRET_ID", "s", {"account": "acme", "user": "svc", "private_key": HIDDEN["key"]})
+    cluster = {"bootstrap_servers": "127.0.0.1:9", "api_key": "me", "api_secret": HIDDEN["api_secret"]}
+    aws("KAFKA_SECRET_ID", "k", cluster)
+    Secret(value=HIDDEN["passphrase"]).save("snowflake-passphrase", overwrite=True)
+    block = "{{ prefect.blocks.secret.snowflake-passphrase }}"
+    with fake_snowflake.connect(emulator) as connection:
+        for table in ("ANALYTICS.FCT_ORDERS", "MONITORING.STREAMING_METRICS"):
+            connection.cursor().execute(f"create schema if not exists STREAMING_OPS.{table.split('.')[0]}")
+            connection.cursor().execute(f"create or replace table STREAMING_OPS.{table} (x int)")
+    everywhere = {"PREFECT_API_URL": prefect, "KAFKA_CONFIG": json.dumps({"sasl.mechanisms": HIDDEN["api_secret"]})}
+    everywhere |= {"KAFKA_CONNECT_URL": refuser, "KAFKA_CONNECT_USER": "me"}
+    everywhere |= {"KAFKA_CONNECT_PASSWORD": HIDDEN["connect"]}
+    wrong = {KEY: HIDDEN["key"].replace("\n", "\\n"), PASSPHRASE: HIDDEN["token"]}
+    oauth = {"SNOWFLAKE_AUTHENTICATOR": "oauth", TOKEN: HIDDEN["token"]}
+    oauth |= {"SLACK_WEBHOOK_URL": f"{refuser}/services/{HIDDEN['webhook']}"}
+    runs = {
+        "evaluation_marks": _run(tmp_path / "sql", "tick", emulator, everywhere, private_key_passphrase=block),
+        "encrypted with another passphrase": _run(tmp_path / "wrong", "transform", emulator, everywhere | wrong),
+        "Slack refused the message: HTTP 403": _run(tmp_path / "closed", "transform", 9, everywhere | oauth),
+    }
+    said = {expected: run.communicate(timeout=300)[0] for expected, run in runs.items()}
+    for expected, run in runs.items():
+        assert run.returncode == 1
+        assert expected in said[expected]
+    for expected in ("Unsupported SASL mechanism", "401 Unauthorized"):
+        assert expected in said["evaluation_marks"]
+    for directory in (tmp_path, prefect_home):
+        assert _found(directory, "".join(said.values())) == set()
+    with contextlib.closing(sqlite3.connect(prefect_home / "prefect.db")) as database:
+        assert database.execute("select count(*) from log where message like '%evaluation_marks%'").fetchone()[0] >= 1
