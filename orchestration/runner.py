@@ -17,11 +17,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 from dbt_common.events.base_types import EventMsg
 from dbt_common.events.functions import scrub_secrets
+from prefect.exceptions import ObjectNotFound
 from prefect_dbt import PrefectDbtSettings
 
+from orchestration.credentials import CredentialsError, check_snowflake, fetch_secrets
 from orchestration.settings import PROJECT_DIR, Settings
 
 logger = logging.getLogger(__name__)
@@ -70,6 +73,13 @@ class Dbt:
             raise DbtError(
                 f"No profiles.yml in {self.settings.profiles_dir}: `make setup` copies profiles.example.yml."
             )
+        profile = re.sub(r"(?m)^\s*#.*$", "", (self.settings.profiles_dir / "profiles.yml").read_text())
+        self._has_blocks = re.search(r"\{\{\s*prefect\.", profile) is not None
+        try:
+            fetch_secrets(settings)
+            check_snowflake(profile)
+        except CredentialsError as error:
+            raise DbtError(str(error)) from None
         prefix = settings.streaming_ops_schema_prefix
         self._variables = {"schema_prefix": prefix} if prefix else {}
         self._manifest: Any = None
@@ -145,13 +155,26 @@ class Dbt:
 
     @contextlib.contextmanager
     def _profiles_dir(self) -> Iterator[str]:
-        """The profile's directory, with Prefect's blocks and variables filled in where the profile has any."""
-        directory = self.settings.profiles_dir
-        if "{{ prefect." in (directory / "profiles.yml").read_text():
-            with self.settings.resolve_profiles_yml() as resolved:
-                yield resolved
-        else:
-            yield str(directory)
+        """The profile's directory, with Prefect's blocks and variables filled in where the profile has any.
+
+        The values of blocks are not in it: they go into the environment, and it says env_var().
+        """
+        if not self._has_blocks:
+            yield str(self.settings.profiles_dir)
+            return
+        with contextlib.ExitStack() as stack:
+            try:
+                resolved = stack.enter_context(self.settings.resolve_profiles_yml())
+            except ObjectNotFound as error:
+                said = str(error).split(". ")[0]
+                raise DbtError(f"profiles.yml: {said}: `prefect block ls` shows which there are.") from None
+            except (httpx.HTTPError, RuntimeError, ValueError) as error:
+                said = " ".join(str(error).split())
+                raise DbtError(f"profiles.yml: Prefect's blocks cannot be read: {said}") from None
+            # Under this prefix dbt, and _clean() here, know them for secrets.
+            blocks = {name: value for name, value in os.environ.items() if name.startswith("PREFECT_BLOCKS_") and value}
+            os.environ.update({f"DBT_ENV_SECRET_{name}": value for name, value in blocks.items()})
+            yield resolved
 
 
 def _log(errors: list[str], event: EventMsg) -> None:

@@ -10,6 +10,7 @@ from pydantic import Field, HttpUrl, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _FIRST_YEAR, _LAST_YEAR = 1971, 9998
+_AWS_NAME = r"^[A-Za-z0-9/_+=.@:-]+$"
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 
 # The profile reads the environment too: so .env goes there, and not only into Settings.
@@ -37,10 +38,14 @@ class Settings(BaseSettings):
 
     streaming_ops_schema_prefix: str = Field("", pattern=r"^\w*$", description="A sandbox: put before the schemas.")
     kafka_bootstrap_servers: str | None = Field(None, description="Brokers to read offsets from. None: not collected.")
-    kafka_config: dict[str, str] = Field({}, description="More librdkafka settings as JSON (security.protocol, ...).")
+    kafka_config: dict[str, SecretStr] = Field({}, description="More librdkafka settings as JSON (sasl.password, ...).")
     kafka_connect_url: HttpUrl | None = Field(None, description="Kafka Connect's REST address. None: not collected.")
     kafka_connect_user: str | None = Field(None, description="User of the REST API, if it wants one.")
     kafka_connect_password: SecretStr | None = Field(None, description="Its password.")
+    # As a name or an ARN; the pattern is no JSON and no PEM, for errors tell it.
+    snowflake_secret_id: str | None = Field(None, pattern=_AWS_NAME, description="AWS secret of the Snowflake user.")
+    kafka_secret_id: str | None = Field(None, pattern=_AWS_NAME, description="AWS secret of the Kafka cluster.")
+    aws_region: str | None = Field(None, description="Region of these. None: what the AWS configuration says.")
 
     @field_validator("kafka_connect_url")
     @classmethod

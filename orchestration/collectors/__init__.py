@@ -4,6 +4,7 @@ A collector that is not configured does not run: then whoever else fills the lan
 """
 
 import logging
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -45,5 +46,12 @@ def collect(dbt: Dbt, as_of: str) -> list[Outcome]:
                 outcomes.append(Outcome(table, "collector", "error", f"{_ADVICE[table]}: it lists nothing"))
         except Exception as error:
             message = f"{_ADVICE[table]}: {type(error).__name__}: {error}"
-            outcomes.append(Outcome(table, "collector", "error", message))
+            outcomes.append(Outcome(table, "collector", "error", _without_values(message, settings)))
     return outcomes
+
+
+def _without_values(message: str, settings: Settings) -> str:
+    """librdkafka repeats a value that it does not understand, which may be the password in the wrong place."""
+    for value in filter(None, (value.get_secret_value() for value in settings.kafka_config.values())):
+        message = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", "***", message)
+    return message

@@ -17,7 +17,8 @@ def kafka_offsets(settings: Settings, expected: list[dict[str, Any]]) -> list[di
     """
     if settings.kafka_bootstrap_servers is None:
         return None
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers, **settings.kafka_config})
+    more = {name: value.get_secret_value() for name, value in settings.kafka_config.items()}
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers, **more})
     topics = admin.list_topics(timeout=_TIMEOUT).topics
     rows = []
     for group in sorted({row["consumer_group"] for row in expected}):

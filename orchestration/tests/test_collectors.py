@@ -111,11 +111,17 @@ def test_offsets_come_from_the_broker() -> None:
     assert {row["topic"] for row in rows} == {"orders"}
 
 
-def test_a_broker_that_is_gone_is_an_error() -> None:
-    settings = Settings(kafka_bootstrap_servers="127.0.0.1:9", kafka_config={"socket.timeout.ms": "1000"})
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KafkaException):
+def test_a_broker_that_is_gone_is_an_error_that_does_not_tell_the_password(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    config = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanisms": "PLAIN", "sasl.username": "me"}
+    settings = Settings(kafka_bootstrap_servers="127.0.0.1:9", kafka_config=config | {"sasl.password": "s3cr3t"})
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KafkaException) as error:
         patch.setattr("orchestration.collectors.kafka._TIMEOUT", 2)
         kafka_offsets(settings, EXPECTED)
+    told = "".join(capfd.readouterr()) + repr(error.value) + repr(settings)
+    assert "Connection refused" in told
+    assert "s3cr3t" not in told
 
 
 def test_text_from_outside_lands_as_it_is(warehouse: Warehouse) -> None:
