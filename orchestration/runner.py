@@ -24,6 +24,7 @@ from dbt_common.events.functions import scrub_secrets
 from prefect.exceptions import ObjectNotFound
 from prefect_dbt import PrefectDbtSettings
 
+from orchestration.built import Built, fingerprint
 from orchestration.credentials import CredentialsError, check_snowflake, fetch_secrets
 from orchestration.settings import PROJECT_DIR, Settings
 
@@ -83,30 +84,43 @@ class Dbt:
         prefix = settings.streaming_ops_schema_prefix
         self._variables = {"schema_prefix": prefix} if prefix else {}
         self._manifest: Any = None
-        # By selection: what is built again and again, once it was built without a fault.
-        self._built: dict[str, list[str]] = {}
+        self._built: Any = None
+
+    @property
+    def built(self) -> Built:
+        """What this process, or one before it, has built of the project as it is."""
+        if self._manifest is None:
+            with self._profiles_dir() as profiles_dir:
+                self._parse(profiles_dir)
+        return self._built
 
     def build(self, select: str, as_of: str, *options: str, **variables: Any) -> list[Outcome]:
         """Builds and tests `select` (dbt's node selection), with more of dbt's options and variables.
 
-        The second time its views are left as they are, and its contracts hold as they did: the project is parsed once.
+        The second time its views are left as they are, and its contracts hold as they did.
         Raises DbtError if dbt did not get to run it at all.
         """
         started = time.monotonic()
         selection = ["--select", *select.split()]
-        nodes = self._built.pop(select, None)
-        if nodes:
+        if not options and (nodes := self.built.get(select)):
             selection = ["--select", *nodes, "--indirect-selection", "empty"]
             variables = {"check_contracts": False} | variables
         selection += ["--exclude-resource-type", "unit_test", *options]
-        result = self._invoke("build", *selection, as_of=as_of, **variables)
+        try:
+            result = self._invoke("build", *selection, as_of=as_of, **variables)
+        except DbtError:
+            self.built.forget(select)
+            raise
         results = getattr(result.result, "results", None) or []
         outcomes = [_outcome(node) for node in results]
         counts = Counter(outcome.status for outcome in outcomes)
         ended = ", ".join(f"{count} {status}" for status, count in counts.most_common())
         logger.info("dbt build %s: %s in %.1f s", select, ended, time.monotonic() - started)
-        if not any(outcome.is_broken or outcome.status == "skipped" for outcome in outcomes):
-            self._built[select] = [result.node.name for result in results if not _is_kept(result.node)]
+        if any(outcome.is_broken or outcome.status == "skipped" for outcome in outcomes):
+            # Perhaps a view was dropped: the next run makes them all again.
+            self.built.forget(select)
+        elif not options:
+            self.built.put(select, [result.node.name for result in results if not _is_kept(result.node)])
         return outcomes
 
     def query(self, sql: str, as_of: str, **variables: Any) -> list[dict[str, Any]]:
@@ -131,13 +145,7 @@ class Dbt:
         errors: list[str] = []
         log = partial(_log, errors)
         with self._profiles_dir() as profiles_dir:
-            where = ["--project-dir", str(self.settings.project_dir), "--profiles-dir", profiles_dir]
-            # Without a prefix no variable is given: then the parsed project is the one that plain dbt keeps.
-            given = ["--vars", json.dumps(self._variables)] if self._variables else []
-            if self._manifest is None:
-                silent = ["--quiet", "--log-level", "none"]
-                parsed = dbtRunner(callbacks=[log]).invoke([*silent, "parse", *where, *given])
-                self._manifest = _checked(parsed, errors).result
+            where = self._parse(profiles_dir)
             result = dbtRunner(manifest=self._manifest, callbacks=[log]).invoke(
                 [
                     "--quiet",
@@ -152,6 +160,21 @@ class Dbt:
                 ]
             )
         return _checked(result, errors, has_results=command in ("build", "test"))
+
+    def _parse(self, profiles_dir: str) -> list[str]:
+        """Parses the project, if that was not done yet; returns the options that say where it is."""
+        where = ["--project-dir", str(self.settings.project_dir), "--profiles-dir", profiles_dir]
+        if self._manifest is None:
+            errors: list[str] = []
+            # Without a prefix no variable is given: then the parsed project is the one that plain dbt keeps.
+            given = ["--vars", json.dumps(self._variables)] if self._variables else []
+            silent = ["--quiet", "--log-level", "none"]
+            parsed = dbtRunner(callbacks=[partial(_log, errors)]).invoke([*silent, "parse", *where, *given])
+            self._manifest = _checked(parsed, errors).result
+            project_dir = self.settings.project_dir
+            file = Path(os.environ.get("DBT_TARGET_PATH", project_dir / "target")) / "built.json"
+            self._built = Built(file, fingerprint(self._manifest, project_dir / "dbt_project.yml"))
+        return where
 
     @contextlib.contextmanager
     def _profiles_dir(self) -> Iterator[str]:

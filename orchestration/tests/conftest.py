@@ -64,8 +64,8 @@ class Warehouse:
 
         self.file, self.flows = file, flows
         self.dbt = flows.project()
-        # Another file: nothing was built in it yet.
-        self.dbt._built.clear()
+        # Another file: nothing was built in it by this process.
+        self.dbt.built.forget()
 
     def sql(self, *statements: str) -> list[tuple[Any, ...]]:
         """Runs statements straight in DuckDB, as the outside world would; returns the last one's rows."""
