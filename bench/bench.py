@@ -7,7 +7,7 @@ tick is executed again under DuckDB's profiler, which counts the rows that were 
 in density: below some 400,000 records they are shorter than the day that parts of a tick look back.
 
 A backlog landed while nothing was transformed: `streaming_dbt_transform` in a warm process, against the statements of
-bench/by_hand.py, which must give the same rows.
+bench/by_hand.py, which must give the same rows. And the number of statements that a tick sends to Snowflake.
 """
 
 import json
@@ -36,6 +36,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from bench.by_hand import STATEMENTS, make_by_hand, peak_mb
+from bench.statements import KINDS, count_statements
 
 UNTIL = datetime(2026, 3, 1, tzinfo=UTC)
 STRETCH = timedelta(minutes=5)
@@ -280,7 +281,12 @@ def main(
             show(f"What grew most: {what}", ticks, sorted(growth, key=growth.get, reverse=True)[:SHOWN])
     if backlogs:
         show("A backlog", backlogs, [*backlogs["the project"]], has_ratios=False)
-    print(json.dumps({"machine": machine, "repetitions": repetitions, "sizes": ticks, "backlog": backlogs}))
+    with tempfile.TemporaryDirectory(prefix="streaming_ops_bench_") as directory:
+        sent = count_statements(process, Path(directory))
+    show("What a tick sends to Snowflake", sent, ["statements", *KINDS, "queries"], has_ratios=False)
+    print(
+        json.dumps({"machine": machine, "repetitions": repetitions, "sizes": ticks, "backlog": backlogs, "sent": sent})
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What was built before, kept in a file: a process that is started for every tick need not make sure of it anew.
 
 dbt's views stay what they are as long as the project does, and so do its contracts and seeds: making them again in each
-run is most of what a run sends.
+run is half of what a run sends.
 """
 
 import hashlib
@@ -15,7 +15,8 @@ _WAREHOUSE = ("DBT_TARGET", "STREAMING_OPS_DUCKDB_PATH", "SNOWFLAKE_ACCOUNT")
 
 
 class Built:
-    """By selection the names of the nodes that every run builds, once a first run has built all without a fault."""
+    """By selection the names of the nodes that every run builds, once a first run has built all without a fault; and
+    by macro that counts what waits the content_token of when nothing did."""
 
     def __init__(self, file: Path, fingerprint: str) -> None:
         self._file, self._fingerprint = file, fingerprint
@@ -23,7 +24,9 @@ class Built:
             kept = json.loads(file.read_text())
         except (OSError, ValueError):
             kept = {}
-        self._nodes: dict[str, list[str]] = kept["nodes"] if kept.get("fingerprint") == fingerprint else {}
+        kept = kept if kept.get("fingerprint") == fingerprint else {"nodes": {}, "tokens": {}}
+        self._nodes: dict[str, list[str]] = kept["nodes"]
+        self._tokens: dict[str, str] = kept["tokens"]
 
     def get(self, select: str) -> list[str] | None:
         return self._nodes.get(select)
@@ -37,13 +40,26 @@ class Built:
         """Forgets these, or without any all of them."""
         for select in selections or [*self._nodes]:
             self._nodes.pop(select, None)
+        self._tokens.clear()
         self._write()
+
+    def token(self, waiting: str) -> str | None:
+        """Of the tables that the macro `waiting` counts from, when it last found nothing."""
+        return self._tokens.get(waiting)
+
+    def settle(self, waiting: str, token: str | None) -> None:
+        """None where something waits."""
+        if self._tokens.get(waiting) != token:
+            self._tokens.pop(waiting, None)
+            if token:
+                self._tokens[waiting] = token
+            self._write()
 
     def _write(self) -> None:
         # Another process may be reading it.
         new = self._file.with_suffix(f".{os.getpid()}")
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        new.write_text(json.dumps({"fingerprint": self._fingerprint, "nodes": self._nodes}))
+        new.write_text(json.dumps({"fingerprint": self._fingerprint, "nodes": self._nodes, "tokens": self._tokens}))
         new.replace(self._file)
 
 

@@ -18,8 +18,6 @@ from orchestration.settings import Settings, parse_as_of, parse_instant
 from orchestration.slack import deliver, message
 
 logger = logging.getLogger(__name__)
-# By the macro that counts what waits: the token of its tables when nothing did.
-_settled: dict[str, str] = {}
 PREPARED = "resource_type:seed tag:staging"
 NIGHTLY = "32 1 * * *"  # UTC, between two ticks: one process at a time may write a DuckDB file
 
@@ -55,9 +53,9 @@ def land_snapshots(as_of: str) -> list[Outcome]:
 
 def _count(waiting: str, as_of: str) -> dict[str, Any]:
     """What the macro counts. While its tables are what they were when nothing waited, it need not read them again."""
-    left = project().query(f"{{{{ {waiting}() }}}}", as_of, settled=_settled.pop(waiting, None))[0]
-    if left["pending"] == 0 and left.get("token"):
-        _settled[waiting] = left["token"]
+    dbt = project()
+    left = dbt.query(f"{{{{ {waiting}() }}}}", as_of, settled=dbt.built.token(waiting))[0]
+    dbt.built.settle(waiting, left.get("token") if left["pending"] == 0 else None)
     return left
 
 

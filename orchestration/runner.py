@@ -22,6 +22,7 @@ from dbt.cli.main import dbtRunner, dbtRunnerResult
 from dbt_common.events.base_types import EventMsg
 from dbt_common.events.functions import scrub_secrets
 from prefect.exceptions import ObjectNotFound
+from prefect.runtime import flow_run
 from prefect_dbt import PrefectDbtSettings
 
 from orchestration.built import Built, fingerprint
@@ -156,7 +157,7 @@ class Dbt:
                     *args,
                     *where,
                     "--vars",
-                    json.dumps(self._variables | {"as_of": as_of} | variables),
+                    json.dumps(self._variables | {"as_of": as_of, "flow_run": flow_run.id or ""} | variables),
                 ]
             )
         return _checked(result, errors, has_results=command in ("build", "test"))

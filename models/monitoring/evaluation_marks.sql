@@ -1,4 +1,4 @@
-{{ config(materialized='table') }}
+{{ config(materialized='table', transient=true) }}
 
 {%- set interval = var('evaluation_interval_minutes') -%}
 {%- set history = earlier_evaluations(this, 'streaming_metrics') -%}

@@ -223,6 +223,21 @@ def test_a_key_given_as_a_path_signs_the_login(profile: Path, door: Door, lock: 
     assert _signed(_log_in(profile, door))["sub"] == "ACME-EU.SVC"
 
 
+def test_statements_tell_their_flow_run_and_call_of_dbt(
+    profile: Path, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.environ.update({KEY: private_key()})
+    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "11111111-2222-3333-4444-555555555555")
+    _stands_at(profile, door.server.server_port)
+    dbt = Dbt()
+    for _ in range(2):
+        dbt.query("select 1 as a", "2026-03-02T12:00:00Z")
+    tags = [json.loads(login["SESSION_PARAMETERS"]["QUERY_TAG"]) for login in door.logins]
+    assert {tag["flow_run"] for tag in tags} == {"11111111-2222-3333-4444-555555555555"}
+    assert {tag["app"] for tag in tags} == {"streaming_ops"}
+    assert len({tag["dbt_invocation"] for tag in tags}) == 2
+
+
 def test_a_token_of_oauth_is_sent_even_where_a_key_is_set(profile: Path, door: Door) -> None:
     os.environ.update({"SNOWFLAKE_AUTHENTICATOR": "oauth", TOKEN: "the-token", KEY: private_key()})
     login = _log_in(profile, door)
