@@ -44,6 +44,6 @@
         'select count(*) from generated_order_events where push_time_ms <= ' ~ to_ms
     ).rows[0][0] -%}
     {%- do run_query('drop table generated_order_events') -%}
-    {%- do adapter.commit() if adapter.type() == 'duckdb' -%}
+    {%- do commit_changes() -%}
     {{ log('landed ' ~ landed ~ ' order events up to ' ~ modules.datetime.datetime.fromtimestamp(to_ms / 1000, modules.pytz.utc).strftime('%Y-%m-%d %H:%M:%S') ~ ' UTC', info=true) }}
 {%- endmacro %}

@@ -26,5 +26,5 @@
             {%- do run_query('create table if not exists ' ~ table ~ ' (' ~ columns ~ ')') %}
         {%- endif %}
     {%- endfor %}
-    {%- do adapter.commit() if adapter.type() == 'duckdb' %}
+    {%- do commit_changes() %}
 {%- endmacro %}

@@ -19,5 +19,5 @@
         'insert into ' ~ landing_table(table) ~ ' (collected_at, ' ~ columns | join(', ') ~ ') values '
         ~ tuples | join(', ')
     ) -%}
-    {%- do adapter.commit() if adapter.type() == 'duckdb' -%}
+    {%- do commit_changes() -%}
 {%- endmacro %}

@@ -28,7 +28,7 @@
         {%- set now = ends[:var('retention_step_days')] -%}
         {%- for end in now -%}
             {%- do run_query('delete from ' ~ table ~ ' where ' ~ column ~ ' < ' ~ timestamp_literal(end)) -%}
-            {%- do adapter.commit() if adapter.type() == 'duckdb' -%}
+            {%- do commit_changes() -%}
         {%- endfor -%}
         {%- if now -%}
             {{ log(name ~ ': deleted what is from before ' ~ (now | last).date() ~ (

@@ -1,22 +1,22 @@
 -- What this project needs on Snowflake, for a user with ACCOUNTADMIN to run once: by Snowsight (Run all), or by
 --   snow sql -f orchestration/snowflake/setup.sql
--- The names are those that profiles.example.yml takes where the environment says nothing; give SNOWFLAKE_DATABASE
--- (STREAMING_OPS) and SNOWFLAKE_USER (STREAMING_OPS_MONITOR) yourself. Running it again grants the grants and sets the settings of
--- the warehouse and of the user; a resource monitor, a schema or a table that is there stays as it is.
+-- The names are those that profiles.example.yml takes where the environment says nothing; SNOWFLAKE_DATABASE
+-- (STREAMING_OPS) and SNOWFLAKE_USER (STREAMING_OPS_MONITOR) have to be given. Running it again grants the grants and sets
+-- the settings of the warehouse and of the user; a resource monitor, schema or table that is there stays as it is.
 
 -- --- Warehouse and what it may cost --------------------------------------------------------------------------------
 
 use role sysadmin;
 
--- Generation 1 by name: a new warehouse may be of generation 2, which bills 1.25 to 1.35 credits an hour instead of one.
+-- Generation 1 by name: a new warehouse may be of generation 2, which bills 1.25 to 1.35 credits an hour, not one.
 create warehouse if not exists streaming_ops_xs
     warehouse_size = 'XSMALL'
     generation = '1'
     initially_suspended = true
     comment = 'Monitors the order stream and keeps ANALYTICS.FCT_ORDERS fresh';
 
--- Looked at every 30 s, so suspended 30 to 60 s after the last statement; a resume bills 60 s at least. A statement that runs
--- for a quarter of an hour is a mistake.
+-- Looked at every 30 s, so suspended 30 to 60 s after the last statement; a resume bills 60 s at least. A statement that
+-- runs for a quarter of an hour is a mistake.
 alter warehouse streaming_ops_xs set
     auto_suspend = 30
     auto_resume = true
@@ -24,10 +24,10 @@ alter warehouse streaming_ops_xs set
 
 use role accountadmin;
 
--- 288 ticks a day. Busy for 20 s: 5.3 credits a day, 160 in 30 days; for 45 s: 7.2 and 216; never suspended: 24 and 720. The
--- monitor counts cloud services too, without the 10 % that are free. Without a schedule it starts again on the first of
--- the month, as the bill does. At 100 % the monitoring itself ends: raise the quota when the notice at 70 % comes early. Notices
--- reach account administrators only once they have turned them on in their profile.
+-- 288 ticks a day. Busy for 20 s: 5.3 credits a day, 160 in 30 days; for 45 s: 7.2 and 216; never suspended: 24 and 720.
+-- The monitor counts cloud services too, without the 10 % that are free. Without a schedule it starts again on the first
+-- of the month, as the bill does. At 100 % the monitoring itself ends: raise the quota when the notice at 70 % comes
+-- early. Notices reach account administrators only once they have turned them on in their profile.
 create resource monitor if not exists streaming_ops with
     credit_quota = 400
     triggers
@@ -48,7 +48,8 @@ create schema if not exists streaming_ops.streaming;
 create schema if not exists streaming_ops.analytics with managed access;
 create schema if not exists streaming_ops.monitoring with managed access;
 
--- Run the connector first if it is to make the table itself; then this does nothing. For payload_layout: columns it must.
+-- Run the connector first if it is to make the table itself; then this does nothing. For payload_layout: columns it
+-- must.
 create table if not exists streaming_ops.streaming.order_events (record_metadata variant, record_content variant);
 create table if not exists streaming_ops.streaming.kafka_offsets (
     collected_at timestamp_ntz,
@@ -79,9 +80,9 @@ create user if not exists streaming_ops_monitor
     type = service
     comment = 'python -m orchestration';
 
--- dbt deletes and inserts in one transaction and does not roll back when the insert fails: the next CREATE of the session
--- would commit the deletion (dbt-core issue 12330). So an error aborts the transaction. A transaction whose client was
--- killed is rolled back once it has blocked another one for five minutes; no statement waits much longer.
+-- dbt deletes and inserts in one transaction and does not roll back when the insert fails: the next CREATE of the
+-- session would commit the deletion (dbt-core issue 12330). So an error aborts the transaction. A transaction whose
+-- client was killed is rolled back once it has blocked another one for five minutes; no statement waits much longer.
 alter user streaming_ops_monitor set
     default_role = streaming_ops
     default_warehouse = streaming_ops_xs
@@ -109,8 +110,8 @@ grant insert on table streaming_ops.streaming.connector_status to role streaming
 grant usage, create table, create view on schema streaming_ops.analytics to role streaming_ops;
 grant usage, create table, create view on schema streaming_ops.monitoring to role streaming_ops;
 
--- Readers need both ALL and FUTURE: what dbt replaces with COPY GRANTS keeps its grants and gets no future ones, and the
--- alerts' tables in MONITORING are dropped and made in every tick.
+-- Readers need both ALL and FUTURE: what dbt replaces with COPY GRANTS keeps its grants and gets no future ones, and
+-- the alerts' tables in MONITORING are dropped and made in every tick.
 --   grant usage on database streaming_ops to role <readers>;
 --   grant usage on schema streaming_ops.analytics to role <readers>;            -- and on streaming_ops.monitoring
 --   grant select on all tables in schema streaming_ops.analytics to role <readers>;
@@ -118,8 +119,8 @@ grant usage, create table, create view on schema streaming_ops.monitoring to rol
 --   grant select on all views in schema streaming_ops.analytics to role <readers>;
 --   grant select on future views in schema streaming_ops.analytics to role <readers>;
 
--- The sink connector's role, granted to it directly. Version 4: INSERT on the table, EVOLVE SCHEMA as well if it adds columns;
--- version 3 wants to own a table that is there:
+-- The sink connector's role, granted to it directly. Version 4: INSERT on the table, EVOLVE SCHEMA as well if it adds
+-- columns; version 3 wants to own a table that is there:
 --   grant usage on database streaming_ops to role <connector>;
 --   grant usage, create table, create pipe, create stage on schema streaming_ops.streaming to role <connector>;
 --   grant insert, evolve schema on table streaming_ops.streaming.order_events to role <connector>;              -- 4

@@ -60,6 +60,13 @@ def test_a_gap_is_filled_and_still_needed(gap: Gap, port: int, port_without_gaps
     assert rows != gap.expected, f"fakesnow can do this now: delete the gap '{gap.name}' from fake_snowflake.py"
 
 
+def test_a_session_that_could_lose_rows_is_refused(port_without_gaps_filled: int, tmp_path: Path) -> None:
+    """There the parameter is not set."""
+    remote = Life(tmp_path, fake_snowflake.environment(tmp_path, port_without_gaps_filled))
+    with pytest.raises(AssertionError, match="alter user streaming_ops_monitor set transaction_abort_on_error = true"):
+        remote.run("dbt", "run-operation", "create_landing_tables")
+
+
 def _rows(port: int, statement: str) -> list[tuple[Any, ...]]:
     with connect(port) as connection:
         return connection.cursor().execute(statement).fetchall()
