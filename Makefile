@@ -60,7 +60,8 @@ test-snowflake: setup ## of these, what runs through dbt-snowflake on a Snowflak
 HISTORIES ?= 500
 SEED := $(or $(SEED),$(shell date +%s))
 soak: export STREAMING_OPS_HISTORIES = $(shell expr $(HISTORIES) / 2)
-soak: setup ## 500 random histories, runs killed among them, against one load; HISTORIES=20 SEED=1
+soak: export STREAMING_OPS_HISTORIES_TARGET = $(or $(TARGET),local)
+soak: setup ## 500 random histories, runs killed among them, against one load; HISTORIES=20 SEED=1 TARGET=snowflake
 	@pids=(); for seed in $(SEED) $$(( $(SEED) + 1 )); do \
 	  STREAMING_OPS_SEED=$$seed python -m pytest -q -s orchestration/tests/test_exactness.py & pids+=($$!); \
 	done; failed=0; for pid in "$${pids[@]}"; do wait $$pid || failed=1; done; exit $$failed

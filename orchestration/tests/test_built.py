@@ -1,0 +1,51 @@
+"""What a process remembers of what was built, and when it does not."""
+
+from pathlib import Path
+
+from orchestration.built import Built
+from orchestration.tests.conftest import T0, Warehouse
+
+T1, T2, T3 = (f"2026-03-02T12:{minute:02}:00Z" for minute in (5, 10, 15))
+ALERTS = 13
+
+
+def _built_views(warehouse: Warehouse, as_of: str) -> list[str]:
+    """Of a run of tag:monitoring, the views that it made."""
+    made = warehouse.dbt.build("tag:monitoring", as_of)
+    return [outcome.name for outcome in made if outcome.resource_type == "model" and outcome.name.startswith("watch_")]
+
+
+def test_the_second_run_leaves_the_views_and_runs_every_test(warehouse: Warehouse) -> None:
+    assert _built_views(warehouse, T1)
+    assert not _built_views(warehouse, T2)
+    alerts = warehouse.monitor(T3)
+    assert len(alerts) == ALERTS
+
+
+def test_a_view_that_was_dropped_fails_one_run_and_is_made_again_by_the_next(warehouse: Warehouse) -> None:
+    warehouse.monitor(T1)
+    warehouse.sql("drop view MONITORING.WATCH_LATENCY")
+    assert "error" in warehouse.monitor(T2).values()
+    assert "error" not in warehouse.monitor(T3).values()
+
+
+def test_a_run_with_options_of_its_own_does_not_say_what_the_next_one_builds(warehouse: Warehouse) -> None:
+    warehouse.monitor(T1)
+    list(warehouse.flows.backfill("2026-03-02T10:00:00Z", T0, T1))
+    assert len(warehouse.monitor(T2)) == ALERTS
+
+
+def test_another_process_knows_it_until_the_project_is_another_one(tmp_path: Path) -> None:
+    file = tmp_path / "target" / "built.json"
+    built = Built(file, "this project")
+    built.put("tag:monitoring", ["consumer_lag"])
+    built.settle("waiting_records", "17/4")
+    again = Built(file, "this project")
+    assert (again.get("tag:monitoring"), again.token("waiting_records")) == (["consumer_lag"], "17/4")
+    changed = Built(file, "another project")
+    assert (changed.get("tag:monitoring"), changed.token("waiting_records")) == (None, None)
+    # After a fault nothing is taken for granted, nor after a file that cannot be read.
+    again.forget("tag:streaming")
+    assert again.token("waiting_records") is None
+    file.write_text("{")
+    assert Built(file, "this project").get("tag:monitoring") is None
