@@ -1,17 +1,22 @@
 """What was built before, kept in a file: a process that is started for every tick need not make sure of it anew.
 
 dbt's views stay what they are as long as the project does, and so do its contracts and seeds: making them again in each
-run is half of what a run sends.
+run is a third of what a run sends. It is a memory, not a promise: any fault makes it forget, and so does an hour, for
+somebody else may have made a view or a seed otherwise.
 """
 
+import contextlib
 import hashlib
 import json
 import os
+import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
-# What says which warehouse it is, as far as the names of the relations do not.
-_WAREHOUSE = ("DBT_TARGET", "STREAMING_OPS_DUCKDB_PATH", "SNOWFLAKE_ACCOUNT")
+KEPT_SECONDS = 3600
+# What says which warehouse it is, as far as the profile and the names of the relations do not.
+_WAREHOUSE = ("DBT_TARGET", "STREAMING_OPS_DUCKDB_PATH", "SNOWFLAKE_ACCOUNT", "SNOWFLAKE_USER", "SNOWFLAKE_ROLE")
 
 
 class Built:
@@ -20,15 +25,15 @@ class Built:
 
     def __init__(self, file: Path, fingerprint: str) -> None:
         self._file, self._fingerprint = file, fingerprint
-        try:
+        self.forget(write=False)
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             kept = json.loads(file.read_text())
-        except (OSError, ValueError):
-            kept = {}
-        kept = kept if kept.get("fingerprint") == fingerprint else {"nodes": {}, "tokens": {}}
-        self._nodes: dict[str, list[str]] = kept["nodes"]
-        self._tokens: dict[str, str] = kept["tokens"]
+            if kept["fingerprint"] == fingerprint:
+                self._since, self._nodes, self._tokens = kept["since"], kept["nodes"], kept["tokens"]
 
     def get(self, select: str) -> list[str] | None:
+        if not 0 <= time.time() - self._since < KEPT_SECONDS:
+            self.forget(write=False)
         return self._nodes.get(select)
 
     def put(self, select: str, nodes: list[str]) -> None:
@@ -36,12 +41,12 @@ class Built:
             self._nodes[select] = nodes
             self._write()
 
-    def forget(self, *selections: str) -> None:
-        """Forgets these, or without any all of them."""
-        for select in selections or [*self._nodes]:
-            self._nodes.pop(select, None)
-        self._tokens.clear()
-        self._write()
+    def forget(self, write: bool = True) -> None:
+        self._since: float = time.time()
+        self._nodes: dict[str, list[str]] = {}
+        self._tokens: dict[str, str] = {}
+        if write:
+            self._write()
 
     def token(self, waiting: str) -> str | None:
         """Of the tables that the macro `waiting` counts from, when it last found nothing."""
@@ -56,16 +61,21 @@ class Built:
             self._write()
 
     def _write(self) -> None:
-        # Another process may be reading it.
-        new = self._file.with_suffix(f".{os.getpid()}")
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        new.write_text(json.dumps({"fingerprint": self._fingerprint, "nodes": self._nodes, "tokens": self._tokens}))
-        new.replace(self._file)
+        """All or nothing, for another process may be reading it; where nothing can be written, nothing is kept."""
+        kept = {"fingerprint": self._fingerprint, "since": self._since, "nodes": self._nodes, "tokens": self._tokens}
+        with contextlib.suppress(OSError):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile("w", dir=self._file.parent, delete=False) as new:
+                new.write(json.dumps(kept))
+            Path(new.name).replace(self._file)
 
 
-def fingerprint(manifest: Any, project_file: Path) -> str:
-    """Differs wherever the parsed project, its variables or the warehouse that it is for do."""
-    parts: list[Any] = [project_file.read_text(), [os.environ.get(name) for name in _WAREHOUSE]]
+def fingerprint(manifest: Any, project_dir: Path, profile: str) -> str:
+    """Differs wherever the parsed project, its variables, the profile or the warehouse that they are for do."""
+    parts: list[Any] = [(project_dir / "dbt_project.yml").read_text(), profile]
+    parts += [os.environ.get(name) for name in _WAREHOUSE]
     parts += sorted((file, source.checksum.checksum) for file, source in manifest.files.items())
+    # Of a large seed dbt has no checksum.
+    parts += [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted((project_dir / "seeds").glob("*.csv"))]
     parts += sorted(str(node.relation_name) for node in manifest.nodes.values() if node.relation_name)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

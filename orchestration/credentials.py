@@ -30,25 +30,25 @@ class CredentialsError(RuntimeError):
     """A credential is missing or of no use. The text says which and what to do."""
 
 
-def fetch_secrets(settings: Settings) -> None:
-    """Puts what the configured secrets of AWS Secrets Manager hold into the environment; without any, calls nobody."""
-    if settings.snowflake_secret_id and _is_snowflake():
-        _fetch_snowflake(settings)
-    if settings.kafka_secret_id:
-        _fetch_kafka(settings)
-
-
-def _fetch_snowflake(settings: Settings) -> None:
+def fetch_snowflake_secret(settings: Settings) -> None:
+    """Puts what the configured secret of AWS Secrets Manager holds into the environment; calls nobody for nothing."""
+    if not (settings.snowflake_secret_id and _is_snowflake()):
+        return
     # A key and its passphrase go together: beside a key that is set, those of the secret would be in the way.
     has_key = os.environ.get(KEY) or os.environ.get(KEY_PATH) or not _is_key_pair()
     wanted = _REQUIRED | _OPTIONAL | ({} if has_key else _KEY_PAIR)
     wanted = {key: variable for key, variable in wanted.items() if not os.environ.get(variable)}
     required = wanted.keys() - _OPTIONAL.keys() - {"private_key_passphrase"}
+    if not required:
+        return
     secret = _fetch(settings.snowflake_secret_id, "SNOWFLAKE_SECRET_ID", required, settings)
     os.environ.update({variable: secret[key] for key, variable in wanted.items() if secret.get(key)})
 
 
-def _fetch_kafka(settings: Settings) -> None:
+def fetch_kafka_secret(settings: Settings) -> None:
+    """Likewise; only the collector of offsets needs it."""
+    if not settings.kafka_secret_id:
+        return
     required = {"api_key", "api_secret"} | (set() if settings.kafka_bootstrap_servers else {"bootstrap_servers"})
     secret = _fetch(settings.kafka_secret_id, "KAFKA_SECRET_ID", required, settings)
     config = {

@@ -26,7 +26,7 @@ from prefect.runtime import flow_run
 from prefect_dbt import PrefectDbtSettings
 
 from orchestration.built import Built, fingerprint
-from orchestration.credentials import CredentialsError, check_snowflake, fetch_secrets
+from orchestration.credentials import CredentialsError, check_snowflake, fetch_snowflake_secret
 from orchestration.settings import PROJECT_DIR, Settings
 
 logger = logging.getLogger(__name__)
@@ -75,11 +75,11 @@ class Dbt:
             raise DbtError(
                 f"No profiles.yml in {self.settings.profiles_dir}: `make setup` copies profiles.example.yml."
             )
-        profile = re.sub(r"(?m)^\s*#.*$", "", (self.settings.profiles_dir / "profiles.yml").read_text())
-        self._has_blocks = re.search(r"\{\{\s*prefect\.", profile) is not None
+        self._profile = re.sub(r"(?m)^\s*#.*$", "", (self.settings.profiles_dir / "profiles.yml").read_text())
+        self._has_blocks = re.search(r"\{\{\s*prefect\.", self._profile) is not None
         try:
-            fetch_secrets(settings)
-            check_snowflake(profile)
+            fetch_snowflake_secret(settings)
+            check_snowflake(self._profile)
         except CredentialsError as error:
             raise DbtError(str(error)) from None
         prefix = settings.streaming_ops_schema_prefix
@@ -110,7 +110,7 @@ class Dbt:
         try:
             result = self._invoke("build", *selection, as_of=as_of, **variables)
         except DbtError:
-            self.built.forget(select)
+            self.built.forget()
             raise
         results = getattr(result.result, "results", None) or []
         outcomes = [_outcome(node) for node in results]
@@ -119,7 +119,7 @@ class Dbt:
         logger.info("dbt build %s: %s in %.1f s", select, ended, time.monotonic() - started)
         if any(outcome.is_broken or outcome.status == "skipped" for outcome in outcomes):
             # Perhaps a view was dropped: the next run makes them all again.
-            self.built.forget(select)
+            self.built.forget()
         elif not options:
             self.built.put(select, [result.node.name for result in results if not _is_kept(result.node)])
         return outcomes
@@ -173,8 +173,8 @@ class Dbt:
             parsed = dbtRunner(callbacks=[partial(_log, errors)]).invoke([*silent, "parse", *where, *given])
             self._manifest = _checked(parsed, errors).result
             project_dir = self.settings.project_dir
-            file = Path(os.environ.get("DBT_TARGET_PATH", project_dir / "target")) / "built.json"
-            self._built = Built(file, fingerprint(self._manifest, project_dir / "dbt_project.yml"))
+            file = project_dir / os.environ.get("DBT_TARGET_PATH", "target") / "built.json"
+            self._built = Built(file, fingerprint(self._manifest, project_dir, self._profile))
         return where
 
     @contextlib.contextmanager

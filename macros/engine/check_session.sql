@@ -9,6 +9,7 @@
 {%- endmacro %}
 
 {% macro snowflake__check_session() -%}
+    {%- if not execute -%}{{ return('') }}{%- endif -%}
     {%- set found = run_query("show parameters like 'TRANSACTION_ABORT_ON_ERROR' in session") -%}
     {%- if not found.rows or found.rows[0][1] | lower != 'true' -%}
         {{ exceptions.raise_compiler_error(

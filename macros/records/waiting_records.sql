@@ -2,14 +2,13 @@
    the content_token of what it is counted from. While that is `settled`, the one of a
    time when nothing was pending, nothing is: then no table is read. #}
 {% macro waiting_records() -%}
-    {%- set settled = var('settled', none) -%}
     {%- set token = none -%}
-    {#- Once settled, the tables are known to be there. -#}
-    {%- if execute and (settled is not none or load_relation(ref('fct_orders')) is not none) -%}
+    {%- set records, orders = load_relation(ref('order_event_records')), load_relation(ref('fct_orders')) -%}
+    {%- if records is not none and orders is not none -%}
         {#- Before the count: what comes meanwhile has another token. -#}
-        {%- set token = content_token([landing_table('order_events'), ref('order_event_records'), ref('fct_orders')]) -%}
+        {%- set token = content_token([landing_table('order_events'), records, orders]) -%}
     {%- endif -%}
-    {%- if token is not none and token | string == settled -%}
+    {%- if token is not none and token | string == var('settled', none) -%}
     select 0 as pending, false as is_partial, {{ sql_string(token) }} as token
     {%- else -%}
     select

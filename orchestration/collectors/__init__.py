@@ -11,6 +11,7 @@ from typing import Any
 
 from orchestration.collectors.connect import connector_status
 from orchestration.collectors.kafka import kafka_offsets
+from orchestration.credentials import CredentialsError, fetch_kafka_secret
 from orchestration.runner import Dbt, Outcome
 from orchestration.settings import Settings
 
@@ -29,13 +30,17 @@ _ADVICE = {
 
 def collect(dbt: Dbt, as_of: str) -> list[Outcome]:
     """Runs every configured collector at once and lands what each brings; one that fails is an outcome, not an end."""
+    outcomes = []
+    try:
+        fetch_kafka_secret(Settings())
+    except CredentialsError as error:
+        outcomes.append(Outcome("kafka_offsets", "collector", "error", str(error)))
     settings = Settings()
     if settings.kafka_bootstrap_servers is None and settings.kafka_connect_url is None:
-        return []
+        return outcomes
     expected = dbt.query("select * from {{ ref('expected_topics') }}", as_of)
     with ThreadPoolExecutor() as pool:
         running = {table: pool.submit(collector, settings, expected) for table, collector in _COLLECTORS.items()}
-    outcomes = []
     for table, future in running.items():
         try:
             rows = future.result()

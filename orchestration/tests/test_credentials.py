@@ -39,7 +39,15 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.variables import Variable
 from werkzeug.serving import WSGIRequestHandler
 
-from orchestration.credentials import KEY, KEY_PATH, PASSPHRASE, TOKEN, CredentialsError, fetch_secrets
+from orchestration.credentials import (
+    KEY,
+    KEY_PATH,
+    PASSPHRASE,
+    TOKEN,
+    CredentialsError,
+    fetch_kafka_secret,
+    fetch_snowflake_secret,
+)
 from orchestration.runner import Dbt, DbtError, _clean
 from orchestration.settings import Settings
 from orchestration.tests import fake_snowflake
@@ -380,11 +388,17 @@ def aws(moto: str, profile: Path) -> Callable[..., None]:
     return put
 
 
+def _fetch_secrets() -> None:
+    fetch_snowflake_secret(Settings())
+    fetch_kafka_secret(Settings())
+
+
 def test_secrets_of_aws_log_in_and_configure_the_collector(aws: Any, profile: Path, door: Door) -> None:
     aws("SNOWFLAKE_SECRET_ID", "snowflake/svc-kafka-connector", SNOWFLAKE_SECRET)
     aws("KAFKA_SECRET_ID", "confluent/kafka-cluster", KAFKA_SECRET)
     assert _signed(_log_in(profile, door))["sub"] == "OTHER.KAFKA"
     assert "roleName=OBSERVER" in door.paths[-1]
+    fetch_kafka_secret(Settings())
     settings = Settings()
     assert settings.kafka_bootstrap_servers == "broker:9092"
     assert {name: value.get_secret_value() for name, value in settings.kafka_config.items()} == {
@@ -400,7 +414,7 @@ def test_what_is_set_wins_over_aws(aws: Any, profile: Path) -> None:
     aws("KAFKA_SECRET_ID", "k", KAFKA_SECRET)
     os.environ.update({"SNOWFLAKE_USER": "me", KEY_PATH: "my.p8", "KAFKA_BOOTSTRAP_SERVERS": "mine:1"})
     os.environ["KAFKA_CONFIG"] = '{"sasl.username": "me", "ssl.ca.location": "ca.pem"}'
-    fetch_secrets(Settings())
+    _fetch_secrets()
     assert (os.environ["SNOWFLAKE_ACCOUNT"], os.environ["SNOWFLAKE_USER"]) == ("other", "me")
     # A passphrase is for the key that it came with.
     assert not {KEY, PASSPHRASE} & os.environ.keys()
@@ -413,15 +427,15 @@ def test_what_is_set_wins_over_aws(aws: Any, profile: Path) -> None:
 def test_what_is_set_need_not_be_in_the_secret(aws: Any) -> None:
     aws("SNOWFLAKE_SECRET_ID", "s", {"private_key": private_key()})
     os.environ.update({"SNOWFLAKE_ACCOUNT": "mine", "SNOWFLAKE_USER": "me"})
-    fetch_secrets(Settings())
+    _fetch_secrets()
     assert os.environ[KEY] == private_key()
 
 
 def test_aws_is_called_only_for_what_is_configured(aws: Any) -> None:
     os.environ["AWS_ENDPOINT_URL"] = "http://127.0.0.1:9"
-    fetch_secrets(Settings())
+    _fetch_secrets()
     os.environ.update({"SNOWFLAKE_SECRET_ID": "s", "DBT_TARGET": "local"})
-    fetch_secrets(Settings())
+    _fetch_secrets()
 
 
 @pytest.mark.parametrize(
@@ -454,7 +468,7 @@ def test_a_secret_of_no_use_is_one_line_that_names_it(aws: Any, content: Any, ex
 def test_an_aws_that_cannot_be_asked_is_one_line(aws: Any, change: dict[str, str], expected: str) -> None:
     os.environ.update({"KAFKA_SECRET_ID": "the/secret"} | change)
     with pytest.raises(CredentialsError, match=f"AWS secret the/secret.*{expected}") as error:
-        fetch_secrets(Settings())
+        _fetch_secrets()
     _tells_nothing(error.value)
 
 
@@ -474,7 +488,7 @@ def test_a_refusal_of_aws_is_one_line_without_what_aws_says(aws: Any, code: str)
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         os.environ.update({"KAFKA_SECRET_ID": "k", "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}"})
         with pytest.raises(CredentialsError, match=rf"AWS secret k \(eu-central-1\): {code}: ") as error:
-            fetch_secrets(Settings())
+            _fetch_secrets()
         server.shutdown()
     _tells_nothing(error.value, "s3cr3t-token")
 

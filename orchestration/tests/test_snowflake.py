@@ -182,7 +182,7 @@ def test_dbt_itself_runs_the_unit_tests_and_makes_the_docs_site(lives: tuple[Lif
     there.run("dbt", "docs", "generate", "--static")
     catalog = json.loads((there.directory / "target" / "catalog.json").read_text())
     assert not catalog["errors"]
-    described = {node.split(".")[-1] for node, found in catalog["nodes"].items() if found["columns"]}
+    described = {node.split(".")[-1] for node, found in catalog["nodes"].items() if found["columns"]} & set(MODELS)
     # The emulator's catalogue tells no views.
     tables = """select lower(table_name) from STREAMING_OPS.information_schema.tables
         where table_type = 'BASE TABLE' and table_schema in ('ANALYTICS', 'MONITORING')"""
