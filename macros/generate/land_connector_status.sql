@@ -2,7 +2,7 @@
    after `from_ms` and at `to_ms`; task `failed_task` has failed in all of them. #}
 {% macro land_connector_status(from_ms, to_ms, options) -%}
     {%- set failed_task = options.failed_task if options.failed_task is not none else 'null' -%}
-    insert into {{ landing_table('connector_status') }}
+    insert into {{ landing_table('connector_status') }} (collected_at, connector, task_id, state, worker_id, trace, tasks_max)
     with
 
     marks as (
@@ -32,7 +32,8 @@
         case
             when members.task_id = {{ failed_task }}
                 then 'org.apache.kafka.connect.errors.ConnectException: Exiting WorkerSinkTask due to unrecoverable exception.'
-        end
+        end,
+        case when members.task_id is null then {{ options.tasks }} end
     from marks
     cross join members
 {%- endmacro %}

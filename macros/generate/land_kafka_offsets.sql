@@ -1,7 +1,9 @@
 {# Lands a snapshot of the generated topic's offsets at every five-minute mark
    after `from_ms` and at `to_ms`, as a collector would have. #}
 {% macro land_kafka_offsets(from_ms, to_ms, options) -%}
-    insert into {{ landing_table('kafka_offsets') }}
+    insert into {{ landing_table('kafka_offsets') }} (
+        collected_at, consumer_group, topic, partition, log_start_offset, log_end_offset, committed_offset
+    )
     with
 
     partitions as (

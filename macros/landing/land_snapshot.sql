@@ -1,16 +1,20 @@
 {# Run-operation: appends a collector's `rows`, mappings of column to value, to the
-   landing table `table`, collected at `as_of`. Values come from outside: numbers
-   are cast, text is escaped. #}
+   landing table `table`, collected at `as_of`; a column that a row lacks is NULL. Values
+   come from outside: numbers are cast, text is escaped. #}
 {% macro land_snapshot(table, rows) -%}
     {%- set columns = {
-        'kafka_offsets': ['consumer_group', 'topic', 'partition', 'log_start_offset', 'log_end_offset', 'committed_offset'],
-        'connector_status': ['connector', 'task_id', 'state', 'worker_id', 'trace'],
+        'kafka_offsets': [
+            'consumer_group', 'topic', 'partition', 'log_start_offset', 'log_end_offset', 'committed_offset',
+            'consumer_lag_offsets',
+        ],
+        'connector_status': ['connector', 'task_id', 'state', 'worker_id', 'trace', 'tasks_max'],
+        'collector_runs': ['collector', 'row_count', 'error'],
     }[table] -%}
     {%- set tuples = [] -%}
     {%- for row in rows -%}
         {%- set values = [as_of()] -%}
         {%- for column in columns -%}
-            {%- set value = row[column] -%}
+            {%- set value = row.get(column) -%}
             {%- do values.append('null' if value is none else value | int if value is number else sql_string(value)) -%}
         {%- endfor -%}
         {%- do tuples.append('(' ~ values | join(', ') ~ ')') -%}

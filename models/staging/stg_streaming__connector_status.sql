@@ -14,7 +14,8 @@ connector_status as (
         task_id,
         upper(state) as state,
         worker_id,
-        trace
+        trace,
+        tasks_max
     from source
 
 )

@@ -15,7 +15,8 @@ kafka_offsets as (
         partition,
         log_start_offset,
         log_end_offset,
-        committed_offset
+        committed_offset,
+        consumer_lag_offsets
     from source
 
 )
