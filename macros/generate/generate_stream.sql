@@ -25,7 +25,7 @@
     ).rows[0] -%}
     {%- set options = {
         'topic': expected[0], 'partitions': expected[1] | int, 'consumer_group': expected[2], 'connector': expected[3],
-        'tasks': expected[4] | int, 'orders_per_day': orders_per_day, 'seed': seed,
+        'tasks': (expected[4] or 1) | int, 'orders_per_day': orders_per_day, 'seed': seed,
         'stalled_partition': stalled_partition, 'failed_task': failed_task,
     } -%}
     {%- set to_ms = epoch_ms(modules.datetime.datetime.fromisoformat(until) if until else as_of_instant()) -%}

@@ -6,20 +6,30 @@ marks as (
 
 ),
 
+-- A tick that was repeated has left its samples twice.
+reports as (
+
+    select distinct * from {{ ref('stg_streaming__connector_status') }}
+
+),
+
 samples as (
 
     select
         marks.evaluated_at,
-        status.*,
-        max(status.collected_at) over (partition by marks.evaluated_at) as feed_collected_at,
-        max(status.collected_at) over (
-            partition by marks.evaluated_at, status.connector
+        reports.*,
+        lag(reports.state) over (
+            partition by marks.evaluated_at, reports.connector, reports.task_id order by reports.collected_at
+        ) as previous_state,
+        max(reports.collected_at) over (partition by marks.evaluated_at) as feed_collected_at,
+        max(reports.collected_at) over (
+            partition by marks.evaluated_at, reports.connector
         ) as connector_collected_at
     from marks
-    inner join {{ ref('stg_streaming__connector_status') }} as status
+    inner join reports
         on
-            marks.evaluated_at >= status.collected_at
-            and {{ dbt.dateadd('day', -1, 'marks.evaluated_at') }} < status.collected_at
+            marks.evaluated_at >= reports.collected_at
+            and {{ dbt.dateadd('day', -1, 'marks.evaluated_at') }} < reports.collected_at
 
 ),
 
@@ -44,29 +54,59 @@ newest_samples as (
 
 ),
 
--- What ought to be there is listed, so that a missing task is a row.
-members as (
+expected as (
 
     select
         marks.evaluated_at,
         connectors.connector,
-        cast(null as integer) as task_id
+        coalesce(connectors.tasks, newest_samples.tasks_max) as tasks
     from marks
     cross join {{ ref('expected_connectors') }} as connectors
+    left join newest_samples
+        on
+            marks.evaluated_at = newest_samples.evaluated_at
+            and connectors.connector = newest_samples.connector
+            and newest_samples.task_id is null
+
+),
+
+-- What ought to be there is listed, so that a missing task is a row.
+members as (
+
+    select
+        evaluated_at,
+        connector,
+        cast(null as integer) as task_id
+    from expected
     union
     select
-        marks.evaluated_at,
-        connectors.connector,
+        expected.evaluated_at,
+        expected.connector,
         cast(numbers.n as integer) as task_id
-    from marks
-    cross join {{ ref('expected_connectors') }} as connectors
-    inner join {{ numbers(1000) }} as numbers on connectors.tasks > numbers.n
+    from expected
+    inner join {{ numbers(1000) }} as numbers on expected.tasks > numbers.n
     union
     select
         evaluated_at,
         connector,
         task_id
     from newest_samples
+
+),
+
+-- Records that wait while the position stands, whatever the connector says of itself.
+flows as (
+
+    select
+        lags.evaluated_at,
+        topics.connector,
+        count(*) as partitions,
+        count(case when lags.state in ('STALL', 'STOP') then 1 end) as standing_partitions
+    from {{ ref('consumer_lag') }} as lags
+    inner join {{ ref('expected_topics') }} as topics
+        on lags.consumer_group = topics.consumer_group and lags.topic = topics.topic
+    where lags.evaluated_at in (select marks.evaluated_at from marks)
+    group by 1, 2
 
 ),
 
@@ -78,6 +118,7 @@ own_states as (
         members.task_id,
         newest_samples.worker_id,
         newest_samples.trace,
+        newest_samples.previous_state,
         {{ dbt.datediff('feeds.feed_collected_at', 'members.evaluated_at', 'second') }} as sample_age_seconds,
         case
             when
@@ -103,24 +144,69 @@ own_states as (
 
 ),
 
+-- A rebalance passes: what it does to a state counts from the second sample on.
+passing as (
+
+    select
+        *,
+        own_state in ('UNASSIGNED', 'RESTARTING', 'PROVISIONING')
+        and coalesce(previous_state not in ('UNASSIGNED', 'RESTARTING', 'PROVISIONING'), true) as is_passing
+    from own_states
+
+),
+
+ranks as (
+
+    select
+        *,
+        case when is_passing then 0 else {{ connector_state_rank('own_state') }} end as state_rank
+    from passing
+
+),
+
+worst as (
+
+    select
+        *,
+        first_value(case when is_passing then 'RUNNING' else own_state end) over (
+            partition by evaluated_at, connector order by state_rank desc, coalesce(task_id, -1)
+        ) as worst_state,
+        max(state_rank) over (partition by evaluated_at, connector) as worst_rank,
+        count(task_id) over (partition by evaluated_at, connector) as tasks,
+        count(case when state_rank = 2 then task_id end) over (partition by evaluated_at, connector) as failed_tasks
+    from ranks
+
+),
+
 connector_health as (
 
     select
-        evaluated_at,
-        connector,
-        task_id,
-        own_state,
+        worst.evaluated_at,
+        worst.connector,
+        worst.task_id,
+        worst.own_state,
         case
-            when task_id is not null then own_state
-            else first_value(own_state) over (
-                partition by evaluated_at, connector
-                order by {{ connector_state_rank('own_state') }} desc, coalesce(task_id, -1)
-            )
+            when worst.task_id is not null then worst.own_state
+            when worst.worst_state = 'RUNNING' and flows.standing_partitions > 0 then 'FROZEN'
+            else worst.worst_state
         end as state,
-        cast(sample_age_seconds as bigint) as sample_age_seconds,
-        worker_id,
-        trace
-    from own_states
+        cast(worst.sample_age_seconds as bigint) as sample_age_seconds,
+        worst.worker_id,
+        worst.trace,
+        worst.is_passing,
+        -- As Redpanda draws the line: a connector is degraded while some of it works.
+        case
+            when worst.own_state = 'STALE' then 'UNKNOWN'
+            when worst.state_rank = 2 then 'UNHEALTHY'
+            when worst.task_id is not null and worst.state_rank = 1 then 'DEGRADED'
+            when worst.task_id is not null then 'HEALTHY'
+            when worst.tasks > 0 and worst.failed_tasks = worst.tasks then 'UNHEALTHY'
+            when flows.standing_partitions = flows.partitions then 'UNHEALTHY'
+            when worst.worst_rank > 0 or flows.standing_partitions > 0 then 'DEGRADED'
+            else 'HEALTHY'
+        end as health
+    from worst
+    left join flows on worst.evaluated_at = flows.evaluated_at and worst.connector = flows.connector
 
 )
 

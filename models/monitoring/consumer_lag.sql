@@ -6,15 +6,12 @@ marks as (
 
 ),
 
-broker as (
+states as (
 
-    select * from {{ ref('broker_offsets') }}
-
-),
-
-landed as (
-
-    select * from {{ ref('landed_offsets') }}
+    select
+        *,
+        max(collected_at) over (partition by evaluated_at, consumer_group, topic) as topic_collected_at
+    from {{ ref('partition_states') }}
 
 ),
 
@@ -35,7 +32,7 @@ partitions as (
         consumer_group,
         topic,
         partition
-    from broker
+    from states
 
 ),
 
@@ -47,48 +44,37 @@ measured_topics as (
         consumer_group,
         topic,
         topic_collected_at
-    from broker
-    where
-        topic_collected_at
-        >= {{ dbt.dateadd('minute', -var('sample_max_age_minutes'), 'evaluated_at') }}
+    from states
+    where topic_collected_at >= {{ dbt.dateadd('minute', -var('sample_max_age_minutes'), 'evaluated_at') }}
 
 ),
 
 facts as (
 
     select
-        partitions.evaluated_at,
-        partitions.consumer_group,
-        partitions.topic,
-        partitions.partition,
-        landed.landed_offset,
-        landed.earlier_landed_offset,
-        landed.records_per_second,
-        broker.log_start_offset,
-        broker.log_end_offset,
-        broker.committed_offset,
-        broker.is_produced_to,
-        broker.produced_at,
-        coalesce(broker.is_produced_before_window, false) as is_produced_before_window,
-        broker.collected_at,
+        partitions.*,
         measured_topics.topic is not null as is_measured,
+        measured.position as next_offset,
+        measured.log_start_offset,
+        measured.log_end_offset,
+        measured.lag_events as measured_events,
+        measured.lag_seconds as measured_seconds,
+        measured.is_older_than_window,
+        measured.is_produced_to,
+        measured.is_reported,
+        measured.state as measured_state,
+        committed.position as committed_offset,
+        committed.lag_events as committed_lag_events,
+        committed.lag_seconds as committed_lag_seconds,
+        committed.state as committed_state,
+        landed.landed_offset,
         case
             when landed.last_landed_at > partitions.evaluated_at then 0
             else {{ dbt.datediff('landed.last_landed_at', 'partitions.evaluated_at', 'second') }}
         end as silent_seconds,
-        -- What has landed cannot be ahead of the broker, unless its offsets began again.
-        coalesce(broker.is_rewound, false)
-        or coalesce(
-            broker.log_end_offset <= landed.landed_offset and broker.collected_at > landed.last_landed_at, false
-        )
-        or coalesce(
-            broker.log_end_offset <= landed.earlier_landed_offset
-            and broker.collected_at
-            >= {{ dbt.dateadd('minute', -var('stalled_after_minutes'), 'partitions.evaluated_at') }},
-            false
-        ) as is_rewound
+        landed.records_per_second
     from partitions
-    left join landed
+    left join {{ ref('landed_offsets') }} as landed
         on
             partitions.evaluated_at = landed.evaluated_at
             and partitions.topic = landed.topic
@@ -99,13 +85,21 @@ facts as (
             and partitions.consumer_group = measured_topics.consumer_group
             and partitions.topic = measured_topics.topic
     -- A partition that the newest sample lacks has vanished from the broker.
-    left join broker
+    left join states as measured
         on
-            measured_topics.evaluated_at = broker.evaluated_at
-            and measured_topics.consumer_group = broker.consumer_group
-            and measured_topics.topic = broker.topic
-            and measured_topics.topic_collected_at = broker.collected_at
-            and partitions.partition = broker.partition
+            measured_topics.evaluated_at = measured.evaluated_at
+            and measured_topics.consumer_group = measured.consumer_group
+            and measured_topics.topic = measured.topic
+            and measured_topics.topic_collected_at = measured.collected_at
+            and partitions.partition = measured.partition
+            and measured.progress = 'landed'
+    left join states as committed
+        on
+            measured.evaluated_at = committed.evaluated_at
+            and measured.consumer_group = committed.consumer_group
+            and measured.topic = committed.topic
+            and measured.partition = committed.partition
+            and committed.progress = 'committed'
 
 ),
 
@@ -114,31 +108,10 @@ lags as (
     select
         *,
         case
-            when not is_measured then cast(floor(records_per_second * silent_seconds) as bigint)
-            when log_end_offset > coalesce(landed_offset + 1, log_start_offset)
-                then log_end_offset - coalesce(landed_offset + 1, log_start_offset)
-            when log_end_offset is not null then 0
+            when is_measured then measured_events
+            else cast(floor(records_per_second * silent_seconds) as bigint)
         end as lag_events
     from facts
-
-),
-
-timed_lags as (
-
-    select
-        *,
-        case
-            when lag_events = 0 then 0
-            -- The samples do not reach back to it: the partition's silence does.
-            when
-                is_measured and lag_events > 0 and is_produced_before_window
-                and silent_seconds > {{ dbt.datediff('produced_at', 'evaluated_at', 'second') }}
-                then silent_seconds
-            when is_measured and lag_events > 0
-                then {{ dbt.datediff('produced_at', 'evaluated_at', 'second') }}
-            when lag_events > 0 then silent_seconds
-        end as lag_seconds
-    from lags
 
 ),
 
@@ -149,29 +122,67 @@ consumer_lag as (
         consumer_group,
         topic,
         partition,
-        landed_offset,
+        case when is_measured then next_offset - 1 else landed_offset end as landed_offset,
         log_end_offset,
         committed_offset,
-        cast(lag_events as bigint) as lag_events,
-        cast(lag_seconds as bigint) as lag_seconds,
-        case when is_measured then 'measured' else 'estimated' end as lag_method,
+        lag_events,
         case
-            when lag_events is null then 'unknown'
-            when is_rewound then 'rewound'
+            when lag_events = 0 then 0
+            -- The samples do not reach back to it, and nothing landed within them: it is as
+            -- old as the partition's silence.
             when
-                lag_seconds >= {{ var('stalled_after_minutes') }} * 60
-                and coalesce(landed_offset = earlier_landed_offset, landed_offset is null)
-                -- An estimate is a guess about chance: ten missing records are not.
-                and (is_measured or lag_events >= 10)
-                then 'stalled'
-            when lag_seconds > {{ var('lagging_after_seconds') }} and (is_measured or lag_events >= 10)
-                then 'lagging'
-            when is_measured and lag_events = 0 and not is_produced_to then 'idle'
-            when not is_measured and silent_seconds > 3600 then 'idle'
-            else 'ok'
-        end as state
-    from timed_lags
+                is_measured and is_older_than_window and silent_seconds >= {{ var('lag_window_minutes') }} * 60
+                then silent_seconds
+            when is_measured then measured_seconds
+            when lag_events > 0 then silent_seconds
+        end as lag_seconds,
+        case
+            when not is_measured then 'estimated'
+            when is_reported then 'reported'
+            else 'measured'
+        end as lag_method,
+        case
+            when lag_events is null then 'UNKNOWN'
+            when is_measured and committed_state = 'REWIND' then 'REWIND'
+            -- The group has read all that there is, and nothing follows: what did not
+            -- land was never meant to (a transaction's marker, a filtered record).
+            when
+                is_measured and measured_state in ('STALL', 'STOP')
+                and committed_lag_events = 0 and not is_produced_to
+                then 'IDLE'
+            when is_measured then measured_state
+            -- An estimate is a guess about chance: ten missing records are not.
+            when lag_events >= 10 and silent_seconds >= {{ var('stalled_after_minutes') }} * 60 then 'STALL'
+            when silent_seconds > 3600 then 'IDLE'
+            else 'OK'
+        end as state,
+        committed_lag_events,
+        committed_lag_seconds,
+        coalesce(committed_state, 'UNKNOWN') as committed_state,
+        log_start_offset,
+        case
+            when log_start_offset > next_offset then log_start_offset - next_offset
+            when next_offset is not null then 0
+        end as expired_events
+    from lags
 
 )
 
-select * from consumer_lag
+select
+    evaluated_at,
+    consumer_group,
+    topic,
+    partition,
+    landed_offset,
+    log_end_offset,
+    committed_offset,
+    lag_events,
+    cast(lag_seconds as bigint) as lag_seconds,
+    lag_method,
+    state,
+    committed_lag_events,
+    committed_lag_seconds,
+    committed_state,
+    log_start_offset,
+    expired_events
+from consumer_lag

@@ -37,11 +37,6 @@ landed_offsets as (
         last_landings.topic,
         last_landings.partition,
         max(buckets.max_offset) as landed_offset,
-        max(case
-            when buckets.bucket_start
-                < {{ dbt.dateadd('minute', -var('stalled_after_minutes'), 'last_landings.evaluated_at') }}
-                then buckets.max_offset
-        end) as earlier_landed_offset,
         last_landings.last_landed_at,
         sum(buckets.record_count) / cast(3600 as double) as records_per_second
     from last_landings

@@ -6,6 +6,7 @@
 {%- set metrics = [
     ('consumer_lag_events', 'consumer_lag', 'lag_events', lag),
     ('consumer_lag_seconds', 'consumer_lag', 'lag_seconds', lag),
+    ('committed_lag_events', 'consumer_lag', 'committed_lag_events', lag),
     ('events_per_minute', 'throughput', 'events_per_minute', {'topic': 'topic'}),
     ('baseline_events_per_minute', 'throughput', 'baseline_events_per_minute', {'topic': 'topic'}),
     ('latency_p50_seconds', 'end_to_end_latency', 'p50_seconds', {'topic': 'topic'}),
@@ -13,6 +14,7 @@
     ('latency_p99_seconds', 'end_to_end_latency', 'p99_seconds', {'topic': 'topic'}),
     ('latency_max_seconds', 'end_to_end_latency', 'max_seconds', {'topic': 'topic'}),
     ('connector_running', 'connector_health', "case when state = 'RUNNING' then 1 else 0 end", connector),
+    ('collector_failed_runs', 'collector_health', 'failed_runs', {'collector': 'collector'}),
     ('pending_records', 'transform_backlog', 'pending_records', {}),
     ('rejected_records', 'record_quality', 'rejected_records', {'topic': 'topic'}),
     ('late_records', 'record_quality', 'late_records', {'topic': 'topic'}),

@@ -59,6 +59,18 @@ def _dead_topic(warehouse: Warehouse) -> None:
     )
 
 
+def _offsets(changes: str, where: str = "true", after: str = "12:00", copy: bool = False) -> str:
+    """Changes what was collected after that time; with `copy` of a row that is added."""
+    where = f"{where} and collected_at > '2026-03-02 {after}:00'"
+    if not copy:
+        return f"update STREAMING.KAFKA_OFFSETS set {changes} where {where}"
+    values = dict(change.split(" = ") for change in changes.split(", "))
+    replaced = ", ".join(f"{value} as {column}" for column, value in values.items())
+    return (
+        f"insert into STREAMING.KAFKA_OFFSETS select * replace ({replaced}) from STREAMING.KAFKA_OFFSETS where {where}"
+    )
+
+
 def _content_changed(content: str, where: str) -> str:
     return f"update STREAMING.ORDER_EVENTS set record_content = {content}::variant where {PUSHED_AFTER_T0} and {where}"
 
@@ -73,12 +85,68 @@ SCENARIOS = [
         {"partition_not_seen": "fail"},
     ),
     Scenario(
-        "re-created topic",
+        "added partition",
         _produce_then(
-            "update STREAMING.KAFKA_OFFSETS set log_end_offset = 40 "
-            "where partition = 3 and collected_at > '2026-03-02 12:10:00'"
+            _offsets("partition = 6, log_end_offset = 3, committed_offset = null", "partition = 3", copy=True)
+        ),
+        {},
+    ),
+    Scenario("missing commit", _produce_then(_offsets("committed_offset = null", "partition = 3")), {}),
+    Scenario(
+        "re-created topic",
+        _produce_then(_offsets("log_end_offset = 40", "partition = 3", after="12:10")),
+        {"partition_rewound": "fail"},
+    ),
+    Scenario(
+        "group reset",
+        _produce_then(_offsets("committed_offset = 7", "partition = 3", after="12:10")),
+        {"partition_rewound": "fail"},
+    ),
+    Scenario(
+        "retention overtakes a stalled partition",
+        lambda warehouse: (
+            warehouse.produce(T1, stalled_partition=2),
+            warehouse.sql(_offsets("log_start_offset = log_end_offset - 1", "partition = 2")),
         ),
         {"partition_stalled": "fail"},
+    ),
+    # A hundred more at each sample, for as long as the window.
+    Scenario(
+        "partition falls behind",
+        _produce_then(
+            _offsets(
+                "log_end_offset = log_end_offset + epoch(collected_at - timestamp '2026-03-02 11:00') // 3",
+                after="11:05",
+            )
+        ),
+        {"partition_falling_behind": "warn"},
+    ),
+    Scenario(
+        "collector fails",
+        _produce_then(
+            "insert into STREAMING.COLLECTOR_RUNS values ('2026-03-02 12:12', 'kafka_offsets', 3, 'group g: refused')"
+        ),
+        {"collector_failed": "warn"},
+    ),
+    Scenario(
+        "collector fails for a quarter of an hour",
+        _produce_then(
+            "insert into STREAMING.COLLECTOR_RUNS select timestamp '2026-03-02 12:02' + interval 5 minute * n, "
+            "'kafka_offsets', 0, 'refused' from range(3) as r (n)"
+        ),
+        {"collector_failed": "fail"},
+    ),
+    Scenario(
+        "rebalance",
+        _produce_then(
+            "update STREAMING.CONNECTOR_STATUS set state = 'UNASSIGNED' where collected_at > '2026-03-02 12:10:00'"
+        ),
+        {},
+    ),
+    Scenario(
+        "rebalance without end",
+        _produce_then(f"update STREAMING.CONNECTOR_STATUS set state = 'UNASSIGNED' where {COLLECTED_AFTER_T0}"),
+        {"connector_not_running": "warn"},
     ),
     Scenario(
         "throughput drop",
@@ -89,10 +157,7 @@ SCENARIOS = [
     ),
     Scenario(
         "backlog over the limit",
-        _produce_then(
-            "update STREAMING.KAFKA_OFFSETS set log_end_offset = log_end_offset + 20000 "
-            "where partition = 1 and collected_at > '2026-03-02 12:10:00'"
-        ),
+        _produce_then(_offsets("log_end_offset = log_end_offset + 20000", "partition = 1", after="12:10")),
         {"consumer_lag_above_limit": "warn"},
     ),
     Scenario("failed task", _produce(failed_task=1), {"connector_not_running": "fail"}),
@@ -191,7 +256,7 @@ def test_a_fault_fires_exactly_its_own_alert(scenario: Scenario, warehouse: Ware
     metrics = warehouse.sql(
         f"select distinct metric_type from MONITORING.STREAMING_METRICS where timestamp = '{scenario.as_of[:-1]}'"
     )
-    assert len(metrics) == 16
+    assert len(metrics) == 18
     # ... and the alert's own table says what was measured against what, and since when.
     for alert in scenario.fires:
         rows = warehouse.sql(f"select measured, allowed, since, detail from MONITORING.{alert} where level > 0")
@@ -228,7 +293,7 @@ def test_without_broker_offsets_lag_is_estimated_and_says_so(warehouse: Warehous
         "select distinct lag_method, state, log_end_offset "
         f"from MONITORING.CONSUMER_LAG where evaluated_at = '{T1[:-1]}'"
     )
-    assert rows == [("estimated", "ok", None)]
+    assert rows == [("estimated", "OK", None)]
 
 
 def test_the_monitor_that_stopped_is_seen_by_whoever_runs_its_test(warehouse: Warehouse) -> None:

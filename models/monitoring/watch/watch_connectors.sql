@@ -11,7 +11,7 @@ watch_connectors as (
     select
         evaluated_at,
         connector || coalesce(' task ' || task_id, '') as entity,
-        own_state as state,
+        case when is_passing then 'PASSING' else own_state end as state,
         coalesce('on ' || worker_id, 'on no worker')
         || coalesce(': ' || left(split_part(trace, '
 ', 1), 200), '') as detail
