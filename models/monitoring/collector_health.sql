@@ -6,6 +6,14 @@ marks as (
 
 ),
 
+collectors as (
+
+    select 'kafka_offsets' as collector
+    union all
+    select 'connector_status' as collector
+
+),
+
 runs as (
 
     select
@@ -39,7 +47,7 @@ collector_health as (
         end) as failed_runs,
         max(case when runs.collected_at = runs.last_run_at then runs.error end) as error
     from marks
-    cross join (select 'kafka_offsets' as collector union all select 'connector_status') as collectors
+    cross join collectors
     left join runs
         on
             marks.evaluated_at = runs.evaluated_at

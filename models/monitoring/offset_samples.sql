@@ -51,6 +51,15 @@ samples as (
 
 ),
 
+consumers as (
+
+    select distinct
+        consumer_group,
+        topic
+    from samples
+
+),
+
 landings as (
 
     select
@@ -60,7 +69,7 @@ landings as (
         buckets.last_landed_at,
         buckets.max_offset
     from {{ ref('order_event_buckets') }} as buckets
-    inner join (select distinct consumer_group, topic from samples) as consumers on buckets.topic = consumers.topic
+    inner join consumers on buckets.topic = consumers.topic
     inner join span
         on
             buckets.bucket_start < span.until_at
