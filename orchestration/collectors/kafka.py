@@ -131,9 +131,9 @@ def _log_offsets(
     passing = [at for at, error in failed.items() if error.code() in _PASSING]
     if again and passing:
         time.sleep(1)  # a new leader is soon elected
-        more, still = _log_offsets(admin, passing, left, again=False)
+        more, _ = _log_offsets(admin, passing, left, again=False)
         found |= more
-        failed = {at: error for at, error in failed.items() if at not in more} | still
+        failed = {at: error for at, error in failed.items() if at not in more}
     return found, failed
 
 
