@@ -82,6 +82,15 @@ def status(as_of: AsOf = None) -> None:
 
 
 @app.command()
+def check(slack: Annotated[bool, typer.Option("--slack", help="Also post a test line to Slack.")] = False) -> None:
+    """Tries every connection, and compares topics and connectors with the seeds. Exit code 1 if one fails."""
+    from orchestration.check import show_check
+
+    if not show_check(console, slack):
+        raise typer.Exit(1)
+
+
+@app.command()
 def produce(
     until: Annotated[str | None, typer.Option(help="ISO 8601 UTC. Default: now.")] = None,
     days: Annotated[float, typer.Option(min=0.01, help="How far back an empty stream begins.")] = 7,

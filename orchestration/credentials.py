@@ -8,6 +8,8 @@ import logging
 import os
 from typing import Any
 
+from pydantic import SecretStr
+
 from orchestration.settings import Settings
 
 KEY, KEY_PATH = "DBT_ENV_SECRET_SNOWFLAKE_PRIVATE_KEY", "SNOWFLAKE_PRIVATE_KEY_PATH"
@@ -45,10 +47,18 @@ def fetch_snowflake_secret(settings: Settings) -> None:
     os.environ.update({variable: secret[key] for key, variable in wanted.items() if secret.get(key)})
 
 
-def fetch_kafka_secret(settings: Settings) -> None:
-    """Likewise; only the collector of offsets needs it."""
+def with_kafka_secret(settings: Settings) -> Settings:
+    """`settings` with the brokers and the key of the configured secret; what is set already wins.
+
+    Only the collector of offsets needs it, and the environment of other processes does not.
+    """
+    if settings.kafka_config is None:
+        raise CredentialsError(
+            "KAFKA_CONFIG is not a JSON object: write it like "
+            '{"security.protocol": "SASL_SSL", "sasl.mechanisms": "PLAIN"}, with the names of librdkafka.'
+        )
     if not settings.kafka_secret_id:
-        return
+        return settings
     required = {"api_key", "api_secret"} | (set() if settings.kafka_bootstrap_servers else {"bootstrap_servers"})
     secret = _fetch(settings.kafka_secret_id, "KAFKA_SECRET_ID", required, settings)
     config = {
@@ -57,9 +67,12 @@ def fetch_kafka_secret(settings: Settings) -> None:
         "sasl.username": secret["api_key"],
         "sasl.password": secret["api_secret"],
     }
-    given = {name: value.get_secret_value() for name, value in settings.kafka_config.items()}
-    os.environ["KAFKA_CONFIG"] = json.dumps(config | given)
-    os.environ["KAFKA_BOOTSTRAP_SERVERS"] = settings.kafka_bootstrap_servers or secret["bootstrap_servers"]
+    return settings.model_copy(
+        update={
+            "kafka_config": {name: SecretStr(value) for name, value in config.items()} | settings.kafka_config,
+            "kafka_bootstrap_servers": settings.kafka_bootstrap_servers or secret["bootstrap_servers"],
+        }
+    )
 
 
 def _fetch(secret_id: str, setting: str, required: set[str], settings: Settings) -> dict[str, Any]:

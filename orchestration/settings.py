@@ -1,13 +1,15 @@
 """What can be set from outside: the environment, or a `.env` file in the project's root."""
 
+import json
 import os
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Annotated, Any
 
 from dotenv import load_dotenv
 from pydantic import Field, HttpUrl, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _FIRST_YEAR, _LAST_YEAR = 1971, 9998
 _AWS_NAME = r"^[A-Za-z0-9/_+=.@:-]+$"
@@ -38,7 +40,18 @@ class Settings(BaseSettings):
 
     streaming_ops_schema_prefix: str = Field("", pattern=r"^\w*$", description="A sandbox: put before the schemas.")
     kafka_bootstrap_servers: str | None = Field(None, description="Brokers to read offsets from. None: not collected.")
-    kafka_config: dict[str, SecretStr] = Field({}, description="More librdkafka settings as JSON (sasl.password, ...).")
+    kafka_config: Annotated[dict[str, SecretStr] | None, NoDecode] = Field(
+        {}, description="More librdkafka settings as JSON (sasl.password, ...). None: it is no JSON object."
+    )
+    confluent_cluster_id: str | None = Field(
+        None,
+        description="Confluent Cloud cluster (lkc-...) whose lag the Metrics API tells, where there are no brokers.",
+    )
+    confluent_cloud_api_key: str | None = Field(None, description="Cloud API key for it, with role MetricsViewer.")
+    confluent_cloud_api_secret: SecretStr | None = Field(None, description="Its secret.")
+    confluent_metrics_url: HttpUrl = Field(
+        HttpUrl("https://api.telemetry.confluent.cloud"), description="Where the Metrics API is."
+    )
     kafka_connect_url: HttpUrl | None = Field(None, description="Kafka Connect's REST address. None: not collected.")
     kafka_connect_user: str | None = Field(None, description="User of the REST API, if it wants one.")
     kafka_connect_password: SecretStr | None = Field(None, description="Its password.")
@@ -47,12 +60,23 @@ class Settings(BaseSettings):
     kafka_secret_id: str | None = Field(None, pattern=_AWS_NAME, description="AWS secret of the Kafka cluster.")
     aws_region: str | None = Field(None, description="Region of these. None: what the AWS configuration says.")
 
-    @field_validator("kafka_connect_url")
+    @field_validator("kafka_connect_url", "confluent_metrics_url")
     @classmethod
     def _has_no_password(cls, url: HttpUrl | None) -> HttpUrl | None:
         if url is not None and (url.username or url.password):
-            raise ValueError("must not hold credentials: give KAFKA_CONNECT_USER and KAFKA_CONNECT_PASSWORD")
+            raise ValueError("must not hold credentials: there are settings of their own for them")
         return url
+
+    @field_validator("kafka_config", mode="before")
+    @classmethod
+    def _reads_json(cls, given: Any) -> dict[str, Any] | None:
+        """What cannot be read is told by the collector that needs it; nothing else has to stop for it."""
+        try:
+            config = json.loads(given) if isinstance(given, str) else given
+            # librdkafka takes text only: 10000 is "10000", and true is "true".
+            return {n: v if isinstance(v, str | SecretStr) else json.dumps(v) for n, v in config.items()}
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            return None
 
     @field_validator("slack_webhook_url")
     @classmethod

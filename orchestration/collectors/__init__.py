@@ -1,62 +1,80 @@
 """Collectors bring what SQL cannot see into the landing tables: settings in, rows out, and nothing else.
 
-A collector that is not configured does not run: then whoever else fills the landing tables is believed.
+A collector that is not configured does not run: then whoever else fills the landing tables is believed. What one could
+not get is data too, the `error` in COLLECTOR_RUNS, of which a dbt test makes an alert.
 """
 
 import logging
-import re
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
+from orchestration.collectors.base import Collected, Collector, CollectorError, Rows, redact, secrets_of
+from orchestration.collectors.confluent_metrics import consumer_lag
 from orchestration.collectors.connect import connector_status
 from orchestration.collectors.kafka import kafka_offsets
-from orchestration.credentials import CredentialsError, fetch_kafka_secret
-from orchestration.runner import Dbt, Outcome
+from orchestration.runner import Dbt, DbtError, Outcome
 from orchestration.settings import Settings
+from orchestration.slack import plain
 
 logger = logging.getLogger(__name__)
 
-Rows = list[dict[str, Any]]
-_COLLECTORS: dict[str, Callable[[Settings, list[dict[str, Any]]], Rows | None]] = {
-    "kafka_offsets": kafka_offsets,
-    "connector_status": connector_status,
-}
-_ADVICE = {
-    "kafka_offsets": "Check KAFKA_BOOTSTRAP_SERVERS, KAFKA_CONFIG and the topics in seeds/expected_topics.csv",
-    "connector_status": "Check KAFKA_CONNECT_URL, KAFKA_CONNECT_USER and KAFKA_CONNECT_PASSWORD",
-}
+
+def configured(settings: Settings) -> dict[str, Collector]:
+    """The collectors to run, by the landing table that each fills. Brokers win over the Metrics API."""
+    collectors: dict[str, Collector] = {}
+    if settings.kafka_bootstrap_servers or settings.kafka_secret_id:
+        collectors["kafka_offsets"] = kafka_offsets
+    elif settings.confluent_cluster_id:
+        collectors["kafka_offsets"] = consumer_lag
+    if settings.kafka_connect_url:
+        collectors["connector_status"] = connector_status
+    return collectors
+
+
+def gather(settings: Settings, expected: Rows) -> dict[str, Collected]:
+    """What every configured collector brings, all at once; one that fails brings no rows, and why."""
+    collectors = configured(settings)
+    with ThreadPoolExecutor(max(1, len(collectors))) as pool:
+        found = pool.map(lambda collector: _safely(collector, settings, expected), collectors.values())
+    return dict(zip(collectors, found, strict=True))
+
+
+def _safely(collector: Collector, settings: Settings, expected: Rows) -> Collected:
+    try:
+        found = collector(settings, expected)
+    except CollectorError as error:
+        return Collected(problems=[str(error)])
+    except Exception as error:
+        # Nobody has looked at what this one says.
+        secrets = secrets_of(settings, every_kafka_setting=True)
+        return Collected(problems=[redact(f"{type(error).__name__}: {error}", secrets)])
+    if not (found.rows or found.problems):
+        found.problems.append("nothing that is expected in seeds/ is there: is this the right cluster?")
+    return found
 
 
 def collect(dbt: Dbt, as_of: str) -> list[Outcome]:
-    """Runs every configured collector at once and lands what each brings; one that fails is an outcome, not an end."""
-    outcomes = []
-    try:
-        fetch_kafka_secret(Settings())
-    except CredentialsError as error:
-        outcomes.append(Outcome("kafka_offsets", "collector", "error", str(error)))
+    """Lands what the configured collectors bring, and how each came off; only what cannot be landed is an outcome."""
     settings = Settings()
-    if settings.kafka_bootstrap_servers is None and settings.kafka_connect_url is None:
-        return outcomes
+    if not configured(settings):
+        return []
     expected = dbt.query("select * from {{ ref('expected_topics') }}", as_of)
-    with ThreadPoolExecutor() as pool:
-        running = {table: pool.submit(collector, settings, expected) for table, collector in _COLLECTORS.items()}
-    for table, future in running.items():
+    outcomes, runs = [], []
+    for table, found in gather(settings, expected).items():
+        landed = 0
         try:
-            rows = future.result()
-            if rows:
-                dbt.run_operation("land_snapshot", as_of, table=table, rows=rows)
-                logger.info("landed %d rows in %s", len(rows), table)
-            elif rows is not None:
-                outcomes.append(Outcome(table, "collector", "error", f"{_ADVICE[table]}: it lists nothing"))
-        except Exception as error:
-            message = f"{_ADVICE[table]}: {type(error).__name__}: {error}"
-            outcomes.append(Outcome(table, "collector", "error", _without_values(message, settings)))
+            if found.rows:
+                dbt.run_operation("land_snapshot", as_of, table=table, rows=found.rows)
+                landed = len(found.rows)
+                logger.info("landed %d rows in %s", landed, table)
+        except DbtError as error:
+            outcomes.append(Outcome(table, "collector", "error", str(error)))
+            found.problems.append("what was collected could not be landed: look at the flow run's error")
+        problem = plain("; ".join(found.problems), 1000) or None
+        if problem:
+            logger.warning("collecting %s: %s", table, problem)
+        runs.append({"collector": table, "row_count": landed, "error": problem})
+    try:
+        dbt.run_operation("land_snapshot", as_of, table="collector_runs", rows=runs)
+    except DbtError as error:
+        outcomes.append(Outcome("collector_runs", "collector", "error", str(error)))
     return outcomes
-
-
-def _without_values(message: str, settings: Settings) -> str:
-    """librdkafka repeats a value that it does not understand, which may be the password in the wrong place."""
-    for value in filter(None, (value.get_secret_value() for value in settings.kafka_config.values())):
-        message = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", "***", message)
-    return message

@@ -1,34 +1,95 @@
-"""The state of every connector and task, from Kafka Connect's REST API (self-managed, version 2.3 and later)."""
+"""The state of every connector and task, from the REST API of Kafka Connect (2.3 and later) or Confluent Cloud."""
 
 from typing import Any
 
-import httpx
-
+from orchestration.collectors.base import (
+    SECRET_NAME,
+    Collected,
+    CollectorError,
+    Rows,
+    redact,
+    secret_values,
+    secrets_of,
+)
+from orchestration.collectors.web import ask, client, run
 from orchestration.settings import Settings
 
+_LARGEST = 2**31 - 1
+_ADVICE = {
+    0: "check KAFKA_CONNECT_URL and the worker's log",
+    401: "check KAFKA_CONNECT_USER and KAFKA_CONNECT_PASSWORD",
+    403: "allow KAFKA_CONNECT_USER to read connectors",
+    404: "check the path in KAFKA_CONNECT_URL: it is what stands before /connectors",
+    429: "it is asked too often; the next tick asks again",
+}
 
-def connector_status(settings: Settings, _expected: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
-    """One row per connector and per task. Raises httpx.HTTPError if the worker does not answer, without credentials."""
-    if settings.kafka_connect_url is None:
-        return None
-    password = settings.kafka_connect_password.get_secret_value() if settings.kafka_connect_password else ""
-    auth = (settings.kafka_connect_user, password) if settings.kafka_connect_user else None
-    transport = httpx.HTTPTransport(retries=2)
-    with httpx.Client(base_url=str(settings.kafka_connect_url), auth=auth, timeout=10, transport=transport) as client:
-        answer = client.get("connectors", params={"expand": "status"})
-        answer.raise_for_status()
-    rows = []
-    for name, connector in answer.json().items():
-        status = connector["status"]
-        for member in [status["connector"], *status["tasks"]]:
-            rows.append(
-                {
-                    "connector": name,
-                    "task_id": member.get("id"),
-                    "state": member["state"],
-                    "worker_id": member.get("worker_id"),
-                    # Confluent Cloud says msg.
-                    "trace": member.get("trace") or member.get("msg"),
-                }
-            )
-    return rows
+
+def connector_status(settings: Settings, _expected: Rows) -> Collected:
+    """One row per connector, with `tasks_max`, and one per task. A member that is malformed is a problem and no row."""
+    base = str(settings.kafka_connect_url).rstrip("/").removesuffix("/connectors")
+    # A worker takes the parameter twice and ignores a list; Confluent Cloud takes a list.
+    expand: Any = "info,status,id" if "/connect/v1/environments/" in base else ["status", "info"]
+    password = settings.kafka_connect_password.get_secret_value() if settings.kafka_connect_password else None
+    secrets = secrets_of(settings)
+
+    async def answer() -> Any:
+        async with client(base, settings.kafka_connect_user, password) as http:
+            return await ask(http, "Kafka Connect", _ADVICE, "GET", "/connectors", params={"expand": expand})
+
+    try:
+        connectors = run(answer(), "Kafka Connect")
+        if not isinstance(connectors, dict):
+            raise CollectorError(f"Kafka Connect: no object of connectors, as of a worker before 2.3: {_ADVICE[0]}")
+    except CollectorError as error:
+        raise CollectorError(redact(str(error), secrets)) from None
+    found = Collected()
+    for name, connector in connectors.items():
+        info = connector.get("info") if isinstance(connector, dict) else None
+        config = info.get("config") if isinstance(info, dict) else None
+        config = config if isinstance(config, dict) else {}
+        hidden = secrets | {value for entry in config.items() for value in _secrets_in(*entry)}
+        for number, member in _members(connector):
+            try:
+                row = _row(name, number, member, hidden)
+                if number is None:
+                    row["tasks_max"] = _whole_number(config.get("tasks.max"))
+                found.rows.append(row)
+            except (LookupError, TypeError, ValueError, AttributeError):
+                what = f"connector {name}" + ("" if number is None else f", member {number} of its tasks")
+                found.problems.append(redact(f"{what}: its status is malformed: look at the worker's log", secrets))
+    return found
+
+
+def _members(connector: Any) -> list[tuple[int | None, Any]]:
+    """The connector itself, numbered None, and its tasks; what is no such thing in the answer is None."""
+    status = connector.get("status") if isinstance(connector, dict) else None
+    status = status if isinstance(status, dict) else {}
+    tasks = status.get("tasks")
+    return [(None, status.get("connector")), *enumerate(tasks if isinstance(tasks, list) else [None])]
+
+
+def _row(name: str, number: int | None, member: Any, hidden: set[str]) -> dict[str, Any]:
+    task_id = None if number is None else _whole_number(member["id"])
+    if not (isinstance(member["state"], str) and member["state"]) or (number is not None and task_id is None):
+        raise ValueError
+    # Confluent Cloud says msg. A trace may repeat the configuration.
+    trace = member.get("trace") or member.get("msg")
+    worker = member.get("worker_id")
+    return {
+        "connector": name,
+        "task_id": task_id,
+        "state": member["state"],
+        "worker_id": None if worker is None else str(worker),
+        "trace": redact(str(trace), hidden) if trace else None,
+    }
+
+
+def _secrets_in(name: str, value: Any) -> set[str]:
+    """What an entry of a connector's configuration has to hide; its converters' class names are no secrets."""
+    is_class = name.startswith("key.converter") and "user.info" not in name and "password" not in name
+    return secret_values(str(value)) if SECRET_NAME.search(name) and value is not None and not is_class else set()
+
+
+def _whole_number(value: Any) -> int | None:
+    text = str(value)
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 11 and int(text) <= _LARGEST else None  # noqa: PLR2004

@@ -45,8 +45,8 @@ from orchestration.credentials import (
     PASSPHRASE,
     TOKEN,
     CredentialsError,
-    fetch_kafka_secret,
     fetch_snowflake_secret,
+    with_kafka_secret,
 )
 from orchestration.runner import Dbt, DbtError, _clean
 from orchestration.settings import Settings
@@ -388,9 +388,9 @@ def aws(moto: str, profile: Path) -> Callable[..., None]:
     return put
 
 
-def _fetch_secrets() -> None:
+def _fetch_secrets() -> Settings:
     fetch_snowflake_secret(Settings())
-    fetch_kafka_secret(Settings())
+    return with_kafka_secret(Settings())
 
 
 def test_secrets_of_aws_log_in_and_configure_the_collector(aws: Any, profile: Path, door: Door) -> None:
@@ -398,10 +398,11 @@ def test_secrets_of_aws_log_in_and_configure_the_collector(aws: Any, profile: Pa
     aws("KAFKA_SECRET_ID", "confluent/kafka-cluster", KAFKA_SECRET)
     assert _signed(_log_in(profile, door))["sub"] == "OTHER.KAFKA"
     assert "roleName=OBSERVER" in door.paths[-1]
-    fetch_kafka_secret(Settings())
-    settings = Settings()
+    settings = with_kafka_secret(Settings())
     assert settings.kafka_bootstrap_servers == "broker:9092"
-    assert {name: value.get_secret_value() for name, value in settings.kafka_config.items()} == {
+    # What other processes inherit has not got it.
+    assert "the-api-secret" not in str(os.environ)
+    assert {name: value.get_secret_value() for name, value in (settings.kafka_config or {}).items()} == {
         "security.protocol": "SASL_SSL",
         "sasl.mechanisms": "PLAIN",
         "sasl.username": "the-key",
@@ -414,12 +415,12 @@ def test_what_is_set_wins_over_aws(aws: Any, profile: Path) -> None:
     aws("KAFKA_SECRET_ID", "k", KAFKA_SECRET)
     os.environ.update({"SNOWFLAKE_USER": "me", KEY_PATH: "my.p8", "KAFKA_BOOTSTRAP_SERVERS": "mine:1"})
     os.environ["KAFKA_CONFIG"] = '{"sasl.username": "me", "ssl.ca.location": "ca.pem"}'
-    _fetch_secrets()
+    settings = _fetch_secrets()
     assert (os.environ["SNOWFLAKE_ACCOUNT"], os.environ["SNOWFLAKE_USER"]) == ("other", "me")
     # A passphrase is for the key that it came with.
     assert not {KEY, PASSPHRASE} & os.environ.keys()
-    assert os.environ["KAFKA_BOOTSTRAP_SERVERS"] == "mine:1"
-    config = json.loads(os.environ["KAFKA_CONFIG"])
+    assert settings.kafka_bootstrap_servers == "mine:1"
+    config = {name: value.get_secret_value() for name, value in (settings.kafka_config or {}).items()}
     assert (config["sasl.username"], config["sasl.password"]) == ("me", "the-api-secret")
     assert config["ssl.ca.location"] == "ca.pem"
 
@@ -509,6 +510,7 @@ HIDDEN = {
     "api_secret": "c0nfluent+s3cret/of=mine",
     "connect": "c0nnect+p4ssword/of=mine",
     "aws": "4ws+s3cret/4ccess=key",
+    "cloud": "cl0ud+s3cret/of=mine",
 }
 
 
@@ -554,7 +556,7 @@ def test_the_search_finds_a_secret_in_each_disguise(tmp_path: Path) -> None:
 
 @pytest.fixture
 def refuser() -> Iterator[str]:
-    """A Slack that refuses and repeats its address, and a Kafka Connect that refuses."""
+    """A Slack that refuses and repeats its address, and a Kafka Connect that repeats what it refuses."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -565,6 +567,7 @@ def refuser() -> Iterator[str]:
         def do_GET(self) -> None:
             self.send_response(401)
             self.end_headers()
+            self.wfile.write(json.dumps({"message": f"not {self.headers['Authorization']}"}).encode())
 
         def log_message(self, *_: object) -> None:
             pass
@@ -601,7 +604,9 @@ def test_runs_that_fail_leave_no_secret_behind(
     emulator: int,
     refuser: str,
 ) -> None:
-    """A tick with broken SQL, a wrong Kafka setting and a Connect that refuses; a wrong passphrase; a closed port."""
+    """A tick with broken SQL, a wrong Kafka setting and a Connect that refuses; a check; a wrong passphrase; a closed
+    port.
+    """
     os.environ["AWS_SECRET_ACCESS_KEY"] = HIDDEN["aws"]
     aws("SNOWFLAKE_SECRET_ID", "s", {"account": "acme", "user": "svc", "private_key": HIDDEN["key"]})
     cluster = {"bootstrap_servers": "127.0.0.1:9", "api_key": "me", "api_secret": HIDDEN["api_secret"]}
@@ -615,11 +620,15 @@ def test_runs_that_fail_leave_no_secret_behind(
     everywhere = {"PREFECT_API_URL": prefect, "KAFKA_CONFIG": json.dumps({"sasl.mechanisms": HIDDEN["api_secret"]})}
     everywhere |= {"KAFKA_CONNECT_URL": refuser, "KAFKA_CONNECT_USER": "me"}
     everywhere |= {"KAFKA_CONNECT_PASSWORD": HIDDEN["connect"]}
+    metrics = {"CONFLUENT_CLUSTER_ID": "lkc-1", "CONFLUENT_CLOUD_API_KEY": "me", "CONFLUENT_METRICS_URL": refuser}
+    everywhere |= metrics | {"CONFLUENT_CLOUD_API_SECRET": HIDDEN["cloud"]}
     wrong = {KEY: HIDDEN["key"].replace("\n", "\\n"), PASSPHRASE: HIDDEN["token"]}
     oauth = {"SNOWFLAKE_AUTHENTICATOR": "oauth", TOKEN: HIDDEN["token"]}
     oauth |= {"SLACK_WEBHOOK_URL": f"{refuser}/services/{HIDDEN['webhook']}"}
+    cloud = {name: value for name, value in everywhere.items() if name != "KAFKA_CONFIG"} | {"KAFKA_SECRET_ID": ""}
     runs = {
         "evaluation_marks": _run(tmp_path / "sql", "tick", emulator, everywhere, private_key_passphrase=block),
+        "what works, or what to fix": _run(tmp_path / "check", "check", emulator, cloud | wrong),
         "encrypted with another passphrase": _run(tmp_path / "wrong", "transform", emulator, everywhere | wrong),
         "Slack refused the message: HTTP 403": _run(tmp_path / "closed", "transform", 9, everywhere | oauth),
     }
@@ -627,6 +636,7 @@ def test_runs_that_fail_leave_no_secret_behind(
     for expected, run in runs.items():
         assert run.returncode == 1
         assert expected in said[expected]
+    assert "MetricsViewer" in said["what works, or what to fix"]
     for expected in ("Unsupported SASL mechanism", "401 Unauthorized"):
         assert expected in said["evaluation_marks"]
     for directory in (tmp_path, prefect_home):
