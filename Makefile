@@ -3,13 +3,14 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 PYTHON ?= python3.11
 BIN := .venv/bin
+KAFKA := target/kafka
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # No tool calls home from here.
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup demo tick status test lint unit pytest test-snowflake soak docs bench lock clean
+.PHONY: help setup demo tick status test lint unit pytest test-kafka java-and-maven test-snowflake soak docs bench lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -56,6 +57,19 @@ pytest: setup ## scenarios through real dbt, flows, delivery, collectors
 
 test-snowflake: setup ## of these, what runs through dbt-snowflake on a Snowflake on loopback: no account
 	python -m pytest orchestration/tests/test_snowflake.py
+
+test-kafka: java-and-maven setup $(KAFKA)/.installed ## faults of a real Kafka and Kafka Connect on loopback; needs Java 17 and Maven
+	python -m pytest -m kafka orchestration/tests/test_kafka.py
+
+java-and-maven:
+	@for tool in java mvn; do command -v $$tool >/dev/null || \
+	  { echo "$$tool not found: install Java 17 or later and Maven, such as openjdk-17-jre-headless and maven"; exit 1; }; done
+
+$(KAFKA)/.installed: orchestration/tests/kafka/pom.xml
+	@echo "Fetching Kafka into $(KAFKA), half a minute ..."
+	@rm -rf $(KAFKA)
+	@mvn -B -q -f $< dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(KAFKA)
+	@touch $@
 
 HISTORIES ?= 500
 SEED := $(or $(SEED),$(shell date +%s))
