@@ -97,6 +97,8 @@ ages as (
         *,
         log_end_offset > first_log_end_offset as is_produced_to,
         lag_events > 0 and before_offset is null as is_older_than_window,
+        -- A topic that was made anew is told once, and for as long as nothing of it is read.
+        is_new_log and (sample_count = 1 or position is null) as is_begun_anew,
         {{ dbt.datediff('first_at', 'evaluated_at', 'second') }} as window_seconds,
         {{ dbt.datediff('stands_since', 'evaluated_at', 'second') }} as standing_seconds,
         {{ dbt.datediff('first_at', 'stands_since', 'second') }} as moving_seconds,
@@ -151,7 +153,7 @@ partition_states as (
         case
             when lag_events is null then 'UNKNOWN'
             when position > log_end_offset and earlier_position > log_end_offset then 'REWIND'
-            when is_new_log and not is_moving and lag_events = 0 then 'REWIND'
+            when is_begun_anew and lag_events = 0 then 'REWIND'
             when lag_events = 0 and is_produced_to then 'OK'
             when lag_events = 0 then 'IDLE'
             when
@@ -159,7 +161,7 @@ partition_states as (
                 -- Of what retention has deleted nobody knows when it was produced.
                 and (lag_seconds >= {{ var('stalled_after_minutes') }} * 60 or position < log_start_offset)
                 then case when standing_seconds > moving_seconds then 'STOP' else 'STALL' end
-            when is_new_log and not is_moving then 'REWIND'
+            when is_begun_anew then 'REWIND'
             when highest_since_rewind < rewound_from then 'REWIND'
             when least_lag = 0 or is_falling then 'OK'
             when is_moving and sample_count >= 3 and lag_seconds > {{ var('lagging_after_seconds') }} then 'WARN'
