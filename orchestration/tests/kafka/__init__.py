@@ -146,12 +146,17 @@ class Cluster:
         wait_for(lambda: self.rest.put(f"connectors/{connector}/config", json=config).is_success, f"{connector} taken")
         self.wait_for_states(connector, *["RUNNING"] * (tasks + 1))
 
-    def wait_for_states(self, connector: str, *states: str) -> None:
-        """Waits for the state of the connector, followed by those of its tasks."""
+    def wait_for_states(self, connector: str, *states: str, held: float = 0) -> None:
+        """Waits until the connector and its tasks have had these states, in this order, for `held` seconds."""
+        since = time.monotonic()
 
         def is_so() -> bool:
+            nonlocal since
             status = self.rest.get(f"connectors/{connector}/status").raise_for_status().json()
-            return [member["state"] for member in (status["connector"], *status["tasks"])] == list(states)
+            found = [member["state"] for member in (status["connector"], *status["tasks"])]
+            if found != list(states):
+                since = time.monotonic()
+            return found == list(states) and time.monotonic() >= since + held
 
         wait_for(is_so, f"{connector}: {states}")
 
