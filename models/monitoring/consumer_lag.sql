@@ -36,16 +36,13 @@ partitions as (
 
 ),
 
--- A topic is measured while any of its partitions has a fresh sample.
-measured_topics as (
+-- While the feed is fresh, what its newest sample of the topic lacks has vanished from
+-- the broker: no estimate stands in for it.
+feeds as (
 
-    select distinct
-        evaluated_at,
-        consumer_group,
-        topic,
-        topic_collected_at
+    select distinct evaluated_at
     from states
-    where topic_collected_at >= {{ dbt.dateadd('minute', -var('sample_max_age_minutes'), 'evaluated_at') }}
+    where collected_at >= {{ dbt.dateadd('minute', -var('sample_max_age_minutes'), 'evaluated_at') }}
 
 ),
 
@@ -53,7 +50,7 @@ facts as (
 
     select
         partitions.*,
-        measured_topics.topic is not null as is_measured,
+        feeds.evaluated_at is not null as is_measured,
         measured.position as next_offset,
         measured.log_start_offset,
         measured.log_end_offset,
@@ -79,20 +76,17 @@ facts as (
             partitions.evaluated_at = landed.evaluated_at
             and partitions.topic = landed.topic
             and partitions.partition = landed.partition
-    left join measured_topics
-        on
-            partitions.evaluated_at = measured_topics.evaluated_at
-            and partitions.consumer_group = measured_topics.consumer_group
-            and partitions.topic = measured_topics.topic
-    -- A partition that the newest sample lacks has vanished from the broker.
+    left join feeds on partitions.evaluated_at = feeds.evaluated_at
     left join states as measured
         on
-            measured_topics.evaluated_at = measured.evaluated_at
-            and measured_topics.consumer_group = measured.consumer_group
-            and measured_topics.topic = measured.topic
-            and measured_topics.topic_collected_at = measured.collected_at
+            partitions.evaluated_at = measured.evaluated_at
+            and partitions.consumer_group = measured.consumer_group
+            and partitions.topic = measured.topic
             and partitions.partition = measured.partition
             and measured.progress = 'landed'
+            and measured.collected_at = measured.topic_collected_at
+            and measured.collected_at
+            >= {{ dbt.dateadd('minute', -var('sample_max_age_minutes'), 'measured.evaluated_at') }}
     left join states as committed
         on
             measured.evaluated_at = committed.evaluated_at

@@ -37,6 +37,7 @@ landed_offsets as (
         last_landings.topic,
         last_landings.partition,
         max(buckets.max_offset) as landed_offset,
+        {{ value_at_max('buckets.max_offset', 'buckets.last_landed_at') }} as last_landed_offset,
         last_landings.last_landed_at,
         sum(buckets.record_count) / cast(3600 as double) as records_per_second
     from last_landings

@@ -10,10 +10,12 @@ marks as (
 
 ),
 
+-- A window more than is judged, so that a log that began anew is known from what
+-- landed of the one before.
 span as (
 
     select
-        {{ dbt.dateadd('minute', -var('lag_window_minutes'), 'min(evaluated_at)') }} as from_at,
+        {{ dbt.dateadd('minute', -2 * var('lag_window_minutes'), 'min(evaluated_at)') }} as from_at,
         max(evaluated_at) as until_at
     from marks
 
@@ -70,10 +72,7 @@ landings as (
         buckets.max_offset
     from {{ ref('order_event_buckets') }} as buckets
     inner join consumers on buckets.topic = consumers.topic
-    inner join span
-        on
-            buckets.bucket_start < span.until_at
-            and buckets.bucket_start > {{ dbt.dateadd('minute', -var('lag_window_minutes'), 'span.from_at') }}
+    inner join span on buckets.bucket_start > span.from_at and buckets.bucket_start < span.until_at
 
 ),
 
@@ -175,12 +174,13 @@ landed as (
     select
         windows.*,
         -- A partition that was silent before all of this stands where it stood, if
-        -- its log is still the same.
+        -- its log is still the same. What landed last is of the newest log it had.
         coalesce(
             windows.landed_position,
             case
-                when windows.incarnation = 0 and earlier.last_landed_at <= windows.collected_at
-                    then earlier.landed_offset + 1
+                when windows.incarnation > 0 or earlier.last_landed_at > windows.collected_at then null
+                when earlier.landed_offset < windows.log_end_offset then earlier.landed_offset + 1
+                else earlier.last_landed_offset + 1
             end
         ) as next_offset
     from windows

@@ -95,62 +95,58 @@ def _produce(cluster: Cluster, topic: str, minute: int, partitions: int = 1, cou
 
 def _ringing(warehouse: Warehouse) -> dict[tuple[str, str], int]:
     """By alert and by what it rings for: the level."""
-    built = {
-        table for (table,) in warehouse.sql("select table_name from duckdb_tables() where schema_name = 'MONITORING'")
-    }
     return {
         (alert, entity.split(" of ")[0]): level
         for alert in ALERTS
-        if alert in built
         for entity, level in warehouse.sql(f"select entity, level from MONITORING.{alert} where level > 0")
     }
 
 
 # --- every fault at once, each on a topic or a connector of its own ---------------------------------------------------
 #
-# Healthy up to minute 25, then the faults, which are repaired after minute 55; an hour later nothing remembers them.
+# Healthy up to minute 25, then the faults, which are repaired after minute 95; an hour later nothing remembers them.
 
-BREAK, REPAIR = 25, 55
-STEPS = [*range(0, 70, 5), 120, 125]
+BREAK, REPAIR = 25, 95
+STEPS = [*range(0, 110, 5), 160, 165]
 # ... and of these the ones that are looked at; - where a state is on its way to the next.
-MINUTES = (25, 30, 40, 55, 65, 125)
+MINUTES = (25, 30, 40, 55, 95, 105, 165)
 STATES = {
-    #                         healthy   broken for                    repaired
-    #                                   5 min     15 min    30 min    10 min    70 min
-    "steady partition 0":     "OK        OK        OK        OK        OK        OK",
-    "quiet partition 0":      "IDLE      IDLE      IDLE      IDLE      IDLE      IDLE",
-    "behind partition 0":     "OK        OK        WARN      WARN      OK        OK",
-    "halted partition 0":     "OK        OK        STALL     STOP      OK        OK",
-    "overtaken partition 0":  "OK        OK        STALL     STOP      OK        OK",
-    "rewound partition 0":    "OK        REWIND    REWIND    REWIND    OK        OK",
-    "recreated partition 0":  "OK        REWIND    REWIND    REWIND    -         OK",
-    "deleted partition 0":    "OK        -         -         UNKNOWN   -         OK",
-    "grown partition 0":      "OK        OK        OK        OK        OK        OK",
-    "grown partition 1":      "-         -         OK        OK        OK        OK",
-    "running":                "RUNNING   RUNNING   RUNNING   RUNNING   RUNNING   RUNNING",
-    "running task 0":         "RUNNING   RUNNING   RUNNING   RUNNING   RUNNING   RUNNING",
-    "running task 1":         "RUNNING   RUNNING   RUNNING   RUNNING   RUNNING   RUNNING",
-    "paused":                 "RUNNING   -         PAUSED    PAUSED    RUNNING   RUNNING",
-    "paused task 0":          "RUNNING   -         PAUSED    PAUSED    RUNNING   RUNNING",
-    "stopped":                "RUNNING   STOPPED   STOPPED   STOPPED   RUNNING   RUNNING",
-    "stopped task 0":         "RUNNING   MISSING   MISSING   MISSING   RUNNING   RUNNING",
-    "failed":                 "RUNNING   RUNNING   RUNNING   RUNNING   RUNNING   RUNNING",
-    "failed task 0":          "RUNNING   FAILED    FAILED    FAILED    RUNNING   RUNNING",
-    "removed":                "RUNNING   -         -         MISSING   RUNNING   RUNNING",
-    "removed task 0":         "RUNNING   -         -         MISSING   RUNNING   RUNNING",
+    #                         healthy   broken for                              repaired
+    #                                   5 min     15 min    30 min    70 min    10 min    70 min
+    "steady partition 0":     "OK        OK        OK        OK        OK        OK        OK",
+    "quiet partition 0":      "IDLE      IDLE      IDLE      IDLE      IDLE      IDLE      IDLE",
+    "behind partition 0":     "OK        OK        OK        OK        WARN      OK        OK",
+    "halted partition 0":     "OK        OK        STALL     STOP      STOP      OK        OK",
+    "overtaken partition 0":  "OK        OK        STALL     STOP      STOP      OK        OK",
+    "rewound partition 0":    "OK        REWIND    STALL     STOP      STOP      OK        OK",
+    "recreated partition 0":  "OK        REWIND    OK        OK        OK        OK        OK",
+    "deleted partition 0":    "OK        -         -         UNKNOWN   UNKNOWN   OK        OK",
+    "grown partition 0":      "OK        OK        OK        OK        OK        OK        OK",
+    "grown partition 1":      "-         -         OK        OK        OK        OK        OK",
+    "running":                "RUNNING   RUNNING   RUNNING   RUNNING   RUNNING   RUNNING   RUNNING",
+    "running task 0":         "RUNNING   RUNNING   RUNNING   RUNNING   RUNNING   RUNNING   RUNNING",
+    "running task 1":         "RUNNING   RUNNING   RUNNING   RUNNING   RUNNING   RUNNING   RUNNING",
+    "paused":                 "RUNNING   PAUSED    PAUSED    PAUSED    PAUSED    RUNNING   RUNNING",
+    "paused task 0":          "RUNNING   PAUSED    PAUSED    PAUSED    PAUSED    RUNNING   RUNNING",
+    "stopped":                "RUNNING   STOPPED   STOPPED   STOPPED   STOPPED   RUNNING   RUNNING",
+    "stopped task 0":         "RUNNING   MISSING   MISSING   MISSING   MISSING   RUNNING   RUNNING",
+    "failed":                 "RUNNING   RUNNING   RUNNING   RUNNING   RUNNING   RUNNING   RUNNING",
+    "failed task 0":          "RUNNING   FAILED    FAILED    FAILED    FAILED    RUNNING   RUNNING",
+    "removed":                "RUNNING   -         -         MISSING   MISSING   RUNNING   RUNNING",
+    "removed task 0":         "RUNNING   -         -         MISSING   MISSING   RUNNING   RUNNING",
 }  # fmt: skip
 # Of each partition, at the end of the faults: log start, log end and committed offset as they landed, and the lag. What
 # landed is the truth of it: the group that went back to 10 had landed 72 before.
 OFFSETS = {
-    "steady partition 0":    (0, 144, 144, 0),
+    "steady partition 0":    (0, 240, 240, 0),
     "quiet partition 0":     (0, 0, None, 0),
-    "behind partition 0":    (0, 144, 90, 54),
-    "halted partition 0":    (0, 144, 72, 72),
-    "overtaken partition 0": (100, 184, 72, 112),
-    "rewound partition 0":   (0, 144, 10, 72),
-    "recreated partition 0": (0, 72, 72, 0),
-    "grown partition 0":     (0, 144, 144, 0),
-    "grown partition 1":     (0, 72, 72, 0),
+    "behind partition 0":    (0, 240, 114, 126),
+    "halted partition 0":    (0, 240, 72, 168),
+    "overtaken partition 0": (100, 280, 72, 180),
+    "rewound partition 0":   (0, 240, 10, 168),
+    "recreated partition 0": (0, 168, 168, 0),
+    "grown partition 0":     (0, 240, 240, 0),
+    "grown partition 1":     (0, 168, 168, 0),
 }  # fmt: skip
 
 

@@ -187,7 +187,7 @@ def test_dbt_itself_runs_the_unit_tests_and_makes_the_docs_site(lives: tuple[Lif
     tables = """select lower(table_name) from STREAMING_OPS.information_schema.tables
         where table_type = 'BASE TABLE' and table_schema in ('ANALYTICS', 'MONITORING')"""
     assert described == {name for (name,) in _rows(port, tables)} & set(MODELS)
-    assert {"ORDER_EVENTS", "KAFKA_OFFSETS", "CONNECTOR_STATUS"} == {
+    assert {"ORDER_EVENTS", "KAFKA_OFFSETS", "CONNECTOR_STATUS", "COLLECTOR_RUNS"} == {
         source["metadata"]["name"].upper() for source in catalog["sources"].values()
     }
     assert (there.directory / "target" / "static_index.html").stat().st_size > 1_000_000
