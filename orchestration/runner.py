@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import yaml
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 from dbt_common.events.base_types import EventMsg
 from dbt_common.events.functions import scrub_secrets
@@ -140,7 +141,8 @@ class Dbt:
 
     def run_operation(self, macro: str, as_of: str, **arguments: Any) -> None:
         """Runs a macro that changes the warehouse."""
-        self._invoke("run-operation", macro, "--args", json.dumps(arguments), as_of=as_of)
+        # dbt reads YAML, which knows no surrogate pair of JSON.
+        self._invoke("run-operation", macro, "--args", yaml.safe_dump(arguments), as_of=as_of)
 
     def _invoke(self, command: str, *args: str, as_of: str, **variables: Any) -> dbtRunnerResult:
         errors: list[str] = []

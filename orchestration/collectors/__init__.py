@@ -6,6 +6,7 @@ not get is data too, the `error` in COLLECTOR_RUNS, of which a dbt test makes an
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from orchestration.collectors.base import Collected, Collector, CollectorError, Rows, redact, secrets_of
 from orchestration.collectors.confluent_metrics import consumer_lag
@@ -52,6 +53,11 @@ def _safely(collector: Collector, settings: Settings, expected: Rows) -> Collect
     return found
 
 
+def _storable(value: Any) -> Any:
+    """JSON can hold half of a surrogate pair, which no warehouse takes."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+
+
 def collect(dbt: Dbt, as_of: str) -> list[Outcome]:
     """Lands what the configured collectors bring, and how each came off; only what cannot be landed is an outcome."""
     settings = Settings()
@@ -63,7 +69,8 @@ def collect(dbt: Dbt, as_of: str) -> list[Outcome]:
         landed = 0
         try:
             if found.rows:
-                dbt.run_operation("land_snapshot", as_of, table=table, rows=found.rows)
+                rows = [{column: _storable(value) for column, value in row.items()} for row in found.rows]
+                dbt.run_operation("land_snapshot", as_of, table=table, rows=rows)
                 landed = len(found.rows)
                 logger.info("landed %d rows in %s", landed, table)
         except DbtError as error:

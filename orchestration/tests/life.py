@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 
 from orchestration import flows
-from orchestration.runner import DbtError
+from orchestration.runner import Dbt, DbtError
 from orchestration.tests.conftest import T0
 from orchestration.tests.fake_snowflake import connect
 
@@ -91,6 +91,28 @@ def land(rows: list[tuple[Any, Any]]) -> None:
                 connection.execute("insert into STREAMING.ORDER_EVENTS select ?::json::variant, ?::json::variant", row)
 
 
+def land_snapshots(dbt: Dbt, as_of: str, number: int) -> None:
+    """What the collectors bring, and macros land: a healthy partition, a reset group, a topic made anew, a lag without
+    offsets, and texts that want escaping."""
+    partition = {"consumer_group": "o'g", "topic": "refunds", "log_start_offset": 3}
+    offsets = [
+        partition | {"partition": 0, "log_end_offset": 100 * number, "committed_offset": 100 * number},
+        partition | {"partition": 1, "log_end_offset": 100 * number, "committed_offset": [50, 150, 20][number - 1]},
+        partition | {"partition": 2, "log_end_offset": [500, 600, 4][number - 1], "committed_offset": None},
+        partition | {"partition": 3, "log_start_offset": None, "consumer_lag_offsets": 7 * number},
+        partition | {"partition": 4, "log_start_offset": 100 * number - 1, "log_end_offset": 100 * number},
+    ]
+    text = "it's \\ {{ 1 / 0 }} '); drop table x; --\n<!channel> \U0001f986"
+    states = [("o'sink", None, "RUNNING"), ("o'sink", 0, ["RUNNING", "UNASSIGNED", "UNASSIGNED"][number - 1])]
+    status = [
+        {"connector": name, "task_id": task, "state": state, "worker_id": "w\\1", "trace": text, "tasks_max": 2}
+        for name, task, state in states
+    ]
+    runs = [{"collector": "kafka_offsets", "row_count": 5, "error": text if number > 1 else None}]
+    for table, rows in (("kafka_offsets", offsets), ("connector_status", status), ("collector_runs", runs)):
+        dbt.run_operation("land_snapshot", as_of, table=table, rows=rows)
+
+
 def record_statements() -> set[str]:
     """Every statement that is sent to Snowflake from here on."""
     from snowflake.connector.cursor import SnowflakeCursor
@@ -134,9 +156,11 @@ def main() -> None:
             ended[name] = str(error)
 
     arrive(T0, history_days=3)
+    land_snapshots(dbt, T0, 1)
     build("first transform", "tag:streaming", T0)
     build("first monitor", "tag:monitoring", T0)
     arrive(T1, odd_records(T0_MS + 60_000))
+    land_snapshots(dbt, T1, 2)
     build("second transform", "tag:streaming", T1)
     build("second monitor", "tag:monitoring", T1)
     arrive("", odd_records(T0_MS + 60_000)[:9] + odd_records(T0_MS + 330_000))
@@ -147,6 +171,7 @@ def main() -> None:
     build("monitor after a late batch", "record_completeness+", T2, "--exclude-resource-type", "test", nightly=True)
     ended["backfill"] = list(flows.backfill("2026-03-02T06:00:00Z", "2026-03-02T08:00:00Z", T2))
     arrive(T3, failed_task=1, stalled_partition=4)
+    land_snapshots(dbt, T3, 3)
     flow("tick with two faults", flows.streaming_tick, T3)
     flow("idle tick", flows.streaming_tick, T4)
     flow("nightly", flows.nightly_batch, T5)

@@ -535,7 +535,9 @@ def test_a_collection_lands_its_rows_and_how_it_came_off(
     warehouse: Warehouse, cluster: MockKafka, server: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warehouse.sql("delete from STREAMING.COLLECTOR_RUNS")
-    server.says(_connector("mock-sink") | {"bad": None})
+    # A trace that somebody cut within a character.
+    failed = {"id": 1, "state": "FAILED", "worker_id": "w:1", "trace": "a duck: \ud83e"}
+    server.says(_connector("mock-sink", tasks=[{"id": 0, "state": "RUNNING"}, failed]) | {"bad": None})
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", cluster.servers)
     monkeypatch.setenv("KAFKA_CONNECT_URL", server.url)
     assert collectors.collect(warehouse.dbt, T1) == []
@@ -544,8 +546,9 @@ def test_a_collection_lands_its_rows_and_how_it_came_off(
     assert connect[:2] == ("connector_status", 3)
     assert "connector bad" in connect[2]
     assert warehouse.sql(
-        "select task_id, tasks_max from STREAMING.CONNECTOR_STATUS where connector = 'mock-sink' order by 1 nulls first"
-    ) == [(None, 2), (0, None), (1, None)]
+        "select task_id, tasks_max, trace from STREAMING.CONNECTOR_STATUS where connector = 'mock-sink' "
+        "order by 1 nulls first"
+    ) == [(None, 2, None), (0, None, None), (1, None, "a duck: ?")]
     assert warehouse.sql(
         "select partition, log_end_offset, consumer_lag_offsets from STREAMING.KAFKA_OFFSETS "
         f"where collected_at = '{T1[:-1]}' order by 1"
@@ -588,7 +591,9 @@ def test_a_collector_without_rows_or_with_a_fault_has_an_error(fault: Any, monke
 
 
 def test_text_from_outside_lands_as_it_is(warehouse: Warehouse) -> None:
-    trace = "it's \\ {{ 1 / 0 }} '); drop table STREAMING.ORDER_EVENTS; --\n\x00 <!channel> é"
+    trace = (
+        "it's \\ {{ 1 / 0 }} '); drop table STREAMING.ORDER_EVENTS; --\n\x00 <!channel> é \U0001f986 \x85 \u2028 \x7f"
+    )
     row = {"connector": "o'sink", "task_id": 0, "state": "FAILED", "worker_id": None, "trace": trace}
     warehouse.dbt.run_operation("land_snapshot", T1, table="connector_status", rows=[row])
     landed = warehouse.sql(

@@ -171,7 +171,7 @@ def test_slack_is_told_the_same_from_both_targets(lives: tuple[Life, Life]) -> N
     here, there = ("\n".join(post["text"] for post in life.posted) for life in lives)
     assert here.splitlines() == there.splitlines()
     assert lives[0].posted == lives[1].posted
-    for alert in ("connector_not_running", "partition_stalled", "unexpected_payload"):
+    for alert in ("collector_failed", "connector_not_running", "partition_rewound", "unexpected_payload"):
         assert alert in here
 
 
