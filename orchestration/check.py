@@ -98,7 +98,7 @@ def _connect(expected: Rows, found: Collected | None) -> Iterator[Line]:
         if name not in here:
             names = ", ".join(sorted(here)) or "none"
             yield f"connector {name}", _FAILED, f"is not there, but {names}: correct seeds/expected_connectors.csv"
-        elif count != (wanted := int(connector["tasks"] or most or count)):
+        elif {count, wanted := int(connector["tasks"] or most or count), most or wanted} != {count}:
             told = f"{count} tasks, tasks.max is {'not told' if most is None else most}, expected are {wanted}"
             yield f"connector {name}", _FAILED, f"{told}: look at its status, or correct seeds/expected_connectors.csv"
         else:

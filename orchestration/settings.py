@@ -64,7 +64,9 @@ class Settings(BaseSettings):
     @classmethod
     def _has_no_password(cls, url: HttpUrl | None) -> HttpUrl | None:
         if url is not None and (url.username or url.password):
-            raise ValueError("must not hold credentials: there are settings of their own for them")
+            raise ValueError(
+                "must not hold credentials: give KAFKA_CONNECT_USER and KAFKA_CONNECT_PASSWORD, or the Cloud API key"
+            )
         return url
 
     @field_validator("kafka_config", mode="before")
