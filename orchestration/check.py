@@ -91,7 +91,8 @@ def _offsets(settings: Settings, expected: Rows, found: Collected | None) -> Ite
 def _connect(expected: Rows, found: Collected | None) -> Iterator[Line]:
     yield from _collected("Kafka Connect", "KAFKA_CONNECT_URL", found)
     tasks = Counter(row["connector"] for row in found.rows if row["task_id"] is not None) if found else Counter()
-    here = {row["connector"]: row for row in found.rows if row["task_id"] is None} if found else {}
+    rows = [row for row in found.rows if row["task_id"] is None and row["state"] != "MISSING"] if found else []
+    here = {row["connector"]: row for row in rows}
     for connector in expected if found and found.rows else []:
         name, count = connector["connector"], tasks[connector["connector"]]
         most = here.get(name, {}).get("tasks_max")

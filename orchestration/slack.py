@@ -82,7 +82,7 @@ def _describe(problem: Outcome, rows: list[dict[str, Any]]) -> tuple[str, list[s
     what = " ".join(problem.description.split())
     mark = _MARK.get(problem.status, ":grey_question:")
     text = [f"{mark} *{escape(problem.name)}* ({problem.status})", *(f"• {escape(fact)}" for fact in facts)]
-    text += [f"_{escape(what)[:700]}_"] if what else []
+    text += [f"_{escape(what)[:1500]}_"] if what else []
     if problem.is_alert:
         text.append(f"Runbook: {_runbook(problem)} · owner {escape(str(problem.meta.get('owner', '-')))}")
     return "\n".join(text)[:2900], [f"  {problem.status.upper():7} {problem.name}", *(f"          {f}" for f in facts)]

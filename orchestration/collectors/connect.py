@@ -24,8 +24,11 @@ _ADVICE = {
 }
 
 
-def connector_status(settings: Settings, _expected: Rows) -> Collected:
-    """One row per connector, with `tasks_max`, and one per task. A member that is malformed is a problem and no row."""
+def connector_status(settings: Settings, expected: Rows) -> Collected:
+    """One row per connector, with `tasks_max`, and one per task. A member that is malformed is a problem and no row.
+
+    An expected connector that Connect lacks is a row too, MISSING: the last one that goes would leave none else.
+    """
     base = str(settings.kafka_connect_url).rstrip("/").removesuffix("/connectors")
     # A worker takes the parameter twice and ignores a list; Confluent Cloud takes a list.
     expand: Any = "info,status,id" if "/connect/v1/environments/" in base else ["status", "info"]
@@ -42,7 +45,8 @@ def connector_status(settings: Settings, _expected: Rows) -> Collected:
             raise CollectorError(f"Kafka Connect: no object of connectors, as of a worker before 2.3: {_ADVICE[0]}")
     except CollectorError as error:
         raise CollectorError(redact(str(error), secrets)) from None
-    found = Collected()
+    gone = sorted({row["connector"] for row in expected if row.get("connector")} - connectors.keys())
+    found = Collected([{"connector": name, "task_id": None, "state": "MISSING"} for name in gone])
     for name, connector in connectors.items():
         info = connector.get("info") if isinstance(connector, dict) else None
         config = info.get("config") if isinstance(info, dict) else None

@@ -116,6 +116,15 @@ def test_a_connector_and_its_tasks_become_rows(server: Web) -> None:
     assert headers["Authorization"] == f"Basic {base64.b64encode(f'me:{PASSWORD}'.encode()).decode()}"
 
 
+def test_an_expected_connector_that_is_gone_is_missing_also_if_it_was_the_only_one(server: Web) -> None:
+    expected = [{"topic": "orders", "connector": "sink"}, {"topic": "refunds", "connector": "sink"}]
+    server.says({})
+    settings = Settings(kafka_connect_url=server.url)
+    assert connector_status(settings, expected) == Collected(
+        [{"connector": "sink", "task_id": None, "state": "MISSING"}]
+    )
+
+
 def test_confluent_cloud_is_asked_in_its_own_form_and_says_msg(server: Web) -> None:
     task = {"id": 0, "state": "USER_ACTIONABLE_ERROR", "worker_id": "x", "msg": "no such role"}
     server.says(_connector("cloud", connector={"state": "DEGRADED"}, tasks=[task]))
