@@ -68,7 +68,7 @@ landings as (
         consumers.consumer_group,
         buckets.topic,
         buckets.partition,
-        buckets.last_landed_at,
+        buckets.bucket_start,
         buckets.max_offset
     from {{ ref('order_event_buckets') }} as buckets
     inner join consumers on buckets.topic = consumers.topic
@@ -77,12 +77,13 @@ landings as (
 ),
 
 -- One line of time for each partition: what landed, what was sampled, what is
--- evaluated. So each sample is read against what had landed by then.
+-- evaluated. So each sample is read against what had landed by then, to the minute:
+-- of one that is running all counts, for a lag of less than a minute is none.
 events as (
 
     select
         {{ partition }},
-        last_landed_at as happened_at,
+        bucket_start as happened_at,
         0 as kind,
         0 as is_new_log,
         max_offset as landed_offset

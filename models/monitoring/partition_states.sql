@@ -100,7 +100,8 @@ ages as (
         -- A topic that was made anew is told once, and for as long as nothing of it is read.
         is_new_log and (sample_count = 1 or position is null) as is_begun_anew,
         {{ dbt.datediff('first_at', 'evaluated_at', 'second') }} as window_seconds,
-        {{ dbt.datediff('stands_since', 'evaluated_at', 'second') }} as standing_seconds,
+        -- As far as the samples tell: what came since the newest, nobody has looked at.
+        {{ dbt.datediff('stands_since', 'collected_at', 'second') }} as standing_seconds,
         {{ dbt.datediff('first_at', 'stands_since', 'second') }} as moving_seconds,
         case
             when after_offset > before_offset
