@@ -57,7 +57,7 @@ facts as (
         measured.lag_events as measured_events,
         measured.lag_seconds as measured_seconds,
         measured.is_older_than_window,
-        measured.is_produced_to,
+        measured.log_end_standing_seconds,
         measured.is_reported,
         measured.state as measured_state,
         committed.position as committed_offset,
@@ -142,7 +142,8 @@ consumer_lag as (
             -- land was never meant to (a transaction's marker, a filtered record).
             when
                 is_measured and measured_state in ('STALL', 'STOP')
-                and committed_lag_events = 0 and not is_produced_to
+                and committed_lag_events <= {{ var('allowed_lag_events') }}
+                and log_end_standing_seconds >= {{ var('stalled_after_minutes') }} * 60
                 then 'IDLE'
             when is_measured then measured_state
             -- An estimate is a guess about chance: ten missing records are not.

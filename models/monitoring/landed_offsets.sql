@@ -1,4 +1,4 @@
-{{ config(materialized='view') }}
+{{ config(materialized='table', transient=true) }}
 
 with
 
@@ -8,9 +8,34 @@ marks as (
 
 ),
 
+first_mark as (
+
+    select min(evaluated_at) as first_evaluated_at from marks
+
+),
+
 buckets as (
 
     select * from {{ ref('order_event_buckets') }}
+
+),
+
+-- What is older than every mark is one row for each partition: weeks of it would meet
+-- each mark otherwise.
+landings as (
+
+    select
+        buckets.topic,
+        buckets.partition,
+        case
+            when buckets.bucket_start < first_mark.first_evaluated_at
+                then {{ dbt.dateadd('minute', -1, 'first_mark.first_evaluated_at') }}
+            else buckets.bucket_start
+        end as bucket_start,
+        max(buckets.last_landed_at) as last_landed_at
+    from buckets
+    cross join first_mark
+    group by 1, 2, 3
 
 ),
 
@@ -18,12 +43,35 @@ last_landings as (
 
     select
         marks.evaluated_at,
-        buckets.topic,
-        buckets.partition,
-        max(buckets.last_landed_at) as last_landed_at
+        landings.topic,
+        landings.partition,
+        max(landings.last_landed_at) as last_landed_at
     from marks
-    inner join buckets on marks.evaluated_at > buckets.bucket_start
+    inner join landings on marks.evaluated_at > landings.bucket_start
     group by 1, 2, 3
+
+),
+
+earliest_landings as (
+
+    select
+        topic,
+        partition,
+        {{ dbt.dateadd('minute', -60, 'min(last_landed_at)') }} as from_at
+    from last_landings
+    group by 1, 2
+
+),
+
+recent_buckets as (
+
+    select buckets.*
+    from buckets
+    inner join earliest_landings
+        on
+            buckets.topic = earliest_landings.topic
+            and buckets.partition = earliest_landings.partition
+            and buckets.bucket_start > earliest_landings.from_at
 
 ),
 
@@ -36,18 +84,18 @@ landed_offsets as (
         last_landings.evaluated_at,
         last_landings.topic,
         last_landings.partition,
-        max(buckets.max_offset) as landed_offset,
-        {{ value_at_max('buckets.max_offset', 'buckets.last_landed_at') }} as last_landed_offset,
+        max(recent_buckets.max_offset) as landed_offset,
+        {{ value_at_max('recent_buckets.max_offset', 'recent_buckets.last_landed_at') }} as last_landed_offset,
         last_landings.last_landed_at,
-        sum(buckets.record_count) / cast(3600 as double) as records_per_second
+        sum(recent_buckets.record_count) / cast(3600 as double) as records_per_second
     from last_landings
-    inner join buckets
+    inner join recent_buckets
         on
-            last_landings.topic = buckets.topic
-            and last_landings.partition = buckets.partition
-            and last_landings.evaluated_at > buckets.bucket_start
-            and last_landings.last_landed_at >= buckets.bucket_start
-            and {{ dbt.dateadd('minute', -60, 'last_landings.last_landed_at') }} < buckets.bucket_start
+            last_landings.topic = recent_buckets.topic
+            and last_landings.partition = recent_buckets.partition
+            and last_landings.evaluated_at > recent_buckets.bucket_start
+            and last_landings.last_landed_at >= recent_buckets.bucket_start
+            and {{ dbt.dateadd('minute', -60, 'last_landings.last_landed_at') }} < recent_buckets.bucket_start
     group by last_landings.evaluated_at, last_landings.topic, last_landings.partition, last_landings.last_landed_at
 
 )

@@ -1,6 +1,7 @@
 {{ config(materialized='view') }}
 
 {%- set partition = 'consumer_group, topic, partition' %}
+{%- set earlier = 'partition by ' ~ partition ~ ', log_end_offset is null order by collected_at' %}
 
 with
 
@@ -10,8 +11,8 @@ marks as (
 
 ),
 
--- A window more than is judged, so that a log that began anew is known from what
--- landed of the one before.
+-- A window more than is judged, so that a log that began anew is known from samples
+-- of the one before.
 span as (
 
     select
@@ -39,26 +40,29 @@ broker as (
 
 ),
 
--- A log whose end went back is another one: its topic was made anew.
 samples as (
 
     select
         *,
+        -- A topic that was made anew has its first record again. Where only the end went
+        -- back, an older replica leads: the log is the same.
         case
-            when log_end_offset < lag(log_end_offset) over (partition by {{ partition }} order by collected_at)
-                then 1
+            when log_start_offset < lag(log_start_offset) over ({{ earlier }}) then 1
+            when log_start_offset = 0 and log_end_offset < lag(log_end_offset) over ({{ earlier }}) then 1
             else 0
         end as is_new_log
     from broker
 
 ),
 
+-- What landed before the first sample may be of another log.
 consumers as (
 
-    select distinct
-        consumer_group,
-        topic
+    select
+        {{ partition }},
+        min(collected_at) as first_at
     from samples
+    group by {{ partition }}
 
 ),
 
@@ -71,7 +75,11 @@ landings as (
         buckets.bucket_start,
         buckets.max_offset
     from {{ ref('order_event_buckets') }} as buckets
-    inner join consumers on buckets.topic = consumers.topic
+    inner join consumers
+        on
+            buckets.topic = consumers.topic
+            and buckets.partition = consumers.partition
+            and {{ dbt.dateadd('minute', 1, 'buckets.bucket_start') }} > consumers.first_at
     inner join span on buckets.bucket_start > span.from_at and buckets.bucket_start < span.until_at
 
 ),
@@ -176,10 +184,12 @@ landed as (
         windows.*,
         -- A partition that was silent before all of this stands where it stood, if
         -- its log is still the same. What landed last is of the newest log it had.
+        -- Of a whole log that ends before, nothing has landed: it is a newer one.
         coalesce(
             windows.landed_position,
             case
                 when windows.incarnation > 0 or earlier.last_landed_at > windows.collected_at then null
+                when windows.log_start_offset = 0 and earlier.last_landed_offset >= windows.log_end_offset then null
                 when earlier.landed_offset < windows.log_end_offset then earlier.landed_offset + 1
                 else earlier.last_landed_offset + 1
             end
@@ -211,7 +221,7 @@ offset_samples as (
             when coalesce(next_offset, 0) > log_start_offset then log_end_offset - next_offset
             else log_end_offset - log_start_offset
         end as distance,
-        log_end_offset is null as is_reported
+        consumer_lag_offsets is not null as is_reported
     from landed
     union all
     select
@@ -230,7 +240,7 @@ offset_samples as (
             when committed_offset > log_start_offset then log_end_offset - committed_offset
             when committed_offset is not null then log_end_offset - log_start_offset
         end as distance,
-        log_end_offset is null as is_reported
+        consumer_lag_offsets is not null as is_reported
     from landed
 
 )
