@@ -1,5 +1,5 @@
 {# Run-operation: deletes what is older than its variable allows from the monitoring
-   tables, oldest first, a day per statement, and at most `retention_step_days` days of
+   tables and from what the collectors landed, oldest first, a day per statement, and at most `retention_step_days` days of
    each table in a run, of those that have rows: so no statement is large, and the first
    run after a variable was lowered need not do it all. #}
 {% macro apply_retention() -%}
@@ -16,8 +16,11 @@
             and node.config.materialized == 'incremental' and node.name not in tables -%}
         {%- do tables.update({node.name: ('evaluated_at', var('evaluations_retention_days'))}) -%}
     {%- endfor -%}
+    {%- for name in ['kafka_offsets', 'connector_status', 'collector_runs'] if var('snapshots_retention_days') is not none -%}
+        {%- do tables.update({name: ('collected_at', var('snapshots_retention_days'))}) -%}
+    {%- endfor -%}
     {%- for name, (column, days) in tables.items() -%}
-        {%- set table = load_relation(api.Relation.create(
+        {%- set table = load_relation(landing_table(name) if column == 'collected_at' else api.Relation.create(
             database=target.database, schema=var('schema_prefix') ~ 'MONITORING', identifier=name
         )) -%}
         {%- set keep_from = (as_of_instant() - modules.datetime.timedelta(days=days)).replace(hour=0, minute=0, second=0) -%}

@@ -47,6 +47,8 @@ steps as (
         -- The last sample before the position became what it is; and the first drop.
         max(case when position is distinct from newest_position then sample_number end)
             over (partition by {{ partition }}) as moved_number,
+        max(case when lag_events <= {{ var('allowed_lag_events') }} then sample_number end)
+            over (partition by {{ partition }}) as caught_up_number,
         max(case when log_end_offset is distinct from newest_end then sample_number end)
             over (partition by {{ partition }}) as grown_number,
         min(case when position < previous_position then sample_number end)
@@ -88,7 +90,7 @@ windows as (
         min(case when sample_number > coalesce(grown_number, 0) then collected_at end) as end_stands_since,
         max(case when moved_number is not null then 1 else 0 end) = 1 as is_moving,
         min(lag_events) as least_lag,
-        min(case when sample_number > coalesce(moved_number, 0) then lag_events end) as standing_least_lag,
+        min(case when sample_number > coalesce(caught_up_number, 0) then collected_at end) as waits_since,
         max(case when lag_events < previous_lag then 1 else 0 end) = 1 as is_falling,
         max(case when sample_number = rewind_number then previous_position end) as rewound_from,
         max(case when sample_number >= rewind_number then position end) as highest_since_rewind,
@@ -111,6 +113,7 @@ ages as (
         is_new_log and (sample_count = 1 or position is null) as is_begun_anew,
         -- As far as the samples tell: what came since the newest, nobody has looked at.
         {{ dbt.datediff('stands_since', 'collected_at', 'second') }} as standing_seconds,
+        {{ dbt.datediff('waits_since', 'collected_at', 'second') }} as waiting_seconds,
         {{ dbt.datediff('end_stands_since', 'collected_at', 'second') }} as log_end_standing_seconds,
         {{ dbt.datediff('first_at', 'stands_since', 'second') }} as moving_seconds,
         case
@@ -175,8 +178,8 @@ partition_states as (
                 standing_seconds >= {{ var('stalled_after_minutes') }} * 60
                 and (
                     lag_seconds >= {{ var('stalled_after_minutes') }} * 60
-                    -- Of what retention has deleted nobody knows when it was produced.
-                    or (position < log_start_offset and standing_least_lag > {{ var('allowed_lag_events') }})
+                    -- What retention leaves may be young, and never be read.
+                    or (position < log_start_offset and waiting_seconds >= {{ var('stalled_after_minutes') }} * 60)
                 )
                 then case when standing_seconds > moving_seconds then 'STOP' else 'STALL' end
             when is_begun_anew then 'REWIND'

@@ -58,7 +58,8 @@ create table if not exists streaming_ops.streaming.kafka_offsets (
     partition integer,
     log_start_offset integer,
     log_end_offset integer,
-    committed_offset integer
+    committed_offset integer,
+    consumer_lag_offsets integer
 );
 create table if not exists streaming_ops.streaming.connector_status (
     collected_at timestamp_ntz,
@@ -66,7 +67,14 @@ create table if not exists streaming_ops.streaming.connector_status (
     task_id integer,
     state varchar,
     worker_id varchar,
-    trace varchar
+    trace varchar,
+    tasks_max integer
+);
+create table if not exists streaming_ops.streaming.collector_runs (
+    collected_at timestamp_ntz,
+    collector varchar,
+    row_count integer,
+    error varchar
 );
 
 -- --- The monitor's role: what it reads, what it writes, nothing else -----------------------------------------------
@@ -103,8 +111,10 @@ grant usage on database streaming_ops to role streaming_ops;
 grant usage on schema streaming_ops.streaming to role streaming_ops;
 grant select on all tables in schema streaming_ops.streaming to role streaming_ops;
 grant select on future tables in schema streaming_ops.streaming to role streaming_ops;
-grant insert on table streaming_ops.streaming.kafka_offsets to role streaming_ops;
-grant insert on table streaming_ops.streaming.connector_status to role streaming_ops;
+-- DELETE is for the snapshots that snapshots_retention_days lets go.
+grant insert, delete on table streaming_ops.streaming.kafka_offsets to role streaming_ops;
+grant insert, delete on table streaming_ops.streaming.connector_status to role streaming_ops;
+grant insert, delete on table streaming_ops.streaming.collector_runs to role streaming_ops;
 
 -- ... and makes tables and views, which it then owns, in two schemas.
 grant usage, create table, create view on schema streaming_ops.analytics to role streaming_ops;

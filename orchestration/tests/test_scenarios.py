@@ -105,10 +105,11 @@ SCENARIOS = [
     Scenario(
         "retention overtakes a stalled partition",
         lambda warehouse: (
-            warehouse.produce(T1, stalled_partition=2),
+            warehouse.produce("2026-03-02T12:22:00Z", stalled_partition=2),
             warehouse.sql(_offsets("log_start_offset = log_end_offset - 1", "partition = 2")),
         ),
         {"partition_stalled": "fail"},
+        as_of="2026-03-02T12:22:00Z",
     ),
     # A hundred more at each sample, for as long as the window.
     Scenario(
@@ -322,11 +323,12 @@ def test_late_records_restate_what_was_evaluated(warehouse: Warehouse) -> None:
 
 def test_retention_deletes_day_by_day_and_goes_on_in_the_next_run(warehouse: Warehouse) -> None:
     days = "select count(distinct date_trunc('day', bucket_start)) from MONITORING.ORDER_EVENT_BUCKETS"
-    assert warehouse.sql(days) == [(4,)]
+    collected = "select count(distinct date_trunc('day', collected_at)) from STREAMING.KAFKA_OFFSETS"
+    assert warehouse.sql(days) == warehouse.sql(collected) == [(4,)]
     for left in (3, 2, 2):
         variables = {"buckets_retention_days": 30, "retention_step_days": 1}
         warehouse.dbt._invoke("run-operation", "apply_retention", as_of="2026-03-31T12:00:00Z", **variables)
-        assert warehouse.sql(days) == [(left,)]
+        assert warehouse.sql(days) == warehouse.sql(collected) == [(left,)]
     assert warehouse.sql("select count(*) > 0 from MONITORING.STREAMING_METRICS") == [(True,)]
     with pytest.raises(Exception, match="at least 30"):
         warehouse.dbt._invoke("run-operation", "apply_retention", as_of=T1, buckets_retention_days=7)

@@ -22,6 +22,7 @@ import pytest
 import snowflake.connector
 import sqlfluff
 import sqlglot
+import yaml
 from sqlfluff.core import FluffConfig, Linter
 from sqlglot import exp
 
@@ -273,5 +274,13 @@ def test_the_setup_is_snowflakes_sql_and_makes_the_landing_tables(port: int) -> 
                 print(f"not tried: {statement}")
             else:
                 connection.cursor().execute(statement)
-        for table in ("order_events", "kafka_offsets", "connector_status"):
-            connection.cursor().execute(f"select count(*) from streaming_ops.streaming.{table}")
+    made = {
+        statement.this.this.name: [column.name for column in statement.find_all(exp.ColumnDef)]
+        for statement in map(sqlglot.parse_one, (text for text in statements if text.startswith("create table")))
+    }
+    described = yaml.safe_load((PROJECT_DIR / "models/staging/_streaming__sources.yml").read_text())
+    assert made == {
+        table["name"]: [column["name"] for column in table["columns"]] for table in described["sources"][0]["tables"]
+    }
+    for table in made:
+        assert f"table streaming_ops.streaming.{table} to role streaming_ops" in text or table == "order_events"
