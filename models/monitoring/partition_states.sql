@@ -93,7 +93,8 @@ windows as (
         min(case when sample_number > coalesce(caught_up_number, 0) then collected_at end) as waits_since,
         max(case when lag_events < previous_lag then 1 else 0 end) = 1 as is_falling,
         max(case when sample_number = rewind_number then previous_position end) as rewound_from,
-        max(case when sample_number >= rewind_number then position end) as highest_since_rewind,
+        max(case when sample_number >= rewind_number and position <= log_end_offset then position end)
+            as highest_since_rewind,
         max(case when sample_number = bracket_number then log_end_offset end) as before_offset,
         max(case when sample_number = bracket_number then later_log_end_offset end) as after_offset,
         max(case when sample_number = bracket_number then collected_at end) as before_at,
@@ -142,7 +143,7 @@ lags as (
         case
             when lag_events <= {{ var('allowed_lag_events') }} then 0
             -- What a new log holds is no older than the last sample of the one before.
-            when outstanding_seconds > {{ dbt.datediff('born_after', 'evaluated_at', 'second') }}
+            when lag_events is not null and outstanding_seconds > {{ dbt.datediff('born_after', 'evaluated_at', 'second') }}
                 then {{ dbt.datediff('born_after', 'evaluated_at', 'second') }}
             when lag_events > 0 then cast(floor(outstanding_seconds) as bigint)
         end as lag_seconds
