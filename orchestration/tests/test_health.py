@@ -37,7 +37,7 @@ def test_the_fault_comes_first_with_its_limit(warehouse: Warehouse) -> None:
 def test_a_monitor_that_stopped_is_not_well(warehouse: Warehouse) -> None:
     well, text = _shown(warehouse, "2026-03-03T12:00:00Z")
     assert not well
-    assert text.count("STALE") == 16
+    assert text.count("STALE") == 17
 
 
 def test_an_alert_that_never_ran_is_not_well(warehouse: Warehouse) -> None:

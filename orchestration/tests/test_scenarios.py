@@ -108,7 +108,7 @@ SCENARIOS = [
             warehouse.produce(T1, stalled_partition=2),
             warehouse.sql(_offsets("log_start_offset = log_end_offset - 1", "partition = 2")),
         ),
-        {"partition_stalled": "fail"},
+        {"partition_stalled": "fail", "records_expired": "fail"},
     ),
     # A hundred more at each sample, for as long as the window.
     Scenario(

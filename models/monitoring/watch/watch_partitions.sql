@@ -12,6 +12,7 @@ watch_partitions as (
         evaluated_at,
         topic || ' partition ' || partition || ' of ' || consumer_group as entity,
         state,
+        expired_events,
         'landed offset ' || coalesce(cast(landed_offset as varchar), 'none') || ', log end '
         || coalesce(cast(log_end_offset as varchar), 'unknown') || ', '
         || coalesce(
