@@ -95,7 +95,7 @@ def _offsets(settings: Settings, expected: Rows, found: Collected | None) -> Ite
             commits = sum(row.get("committed_offset") is not None for row in here)
             told = f", committed in {commits}" if brokers else ""
             if brokers and not commits:
-                told += ": it never did here; is consumer_group right in seeds/expected_topics.csv?"
+                told += ": it never did here; check consumer_group in seeds/expected_topics.csv"
             yield what, _OK, f"{len(here)} partitions; group {group}{told}"
 
 

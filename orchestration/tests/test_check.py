@@ -92,7 +92,7 @@ def test_a_group_that_never_committed_may_be_another_ones_name(place: Place) -> 
     place.patch.setattr(check, "_seed", _seeds(group="another"))
     well, lines = place.run()
     assert well
-    assert "committed in 0: it never did here; is consumer_group right in seeds/" in lines["topic orders"][1]
+    assert "committed in 0: it never did here; check consumer_group in seeds/" in lines["topic orders"][1]
 
 
 def test_the_metrics_api_stands_in_for_brokers_and_yields_to_them(place: Place) -> None:
