@@ -80,7 +80,7 @@ soak: setup ## 500 random histories, runs killed among them, against one load; H
 	  STREAMING_OPS_SEED=$$seed python -m pytest -q -s orchestration/tests/test_exactness.py & pids+=($$!); \
 	done; failed=0; for pid in "$${pids[@]}"; do wait $$pid || failed=1; done; exit $$failed
 
-docs: setup ## the dbt docs site as one page: target/static_index.html
+docs: setup ## the dbt docs site as one page: target/static_index.html; after a demo, for it reads the tables
 	dbt docs generate --static
 	@echo "Open target/static_index.html"
 

@@ -24,6 +24,15 @@ from orchestration.slack import DeliveryError, Message, deliver, plain
 Line = tuple[str, str, str]  # connection, state, what works or what to fix
 _OK, _FAILED, _NOT = "ok", "FAILED", "not configured"
 _STYLES = {_OK: "green", _FAILED: "bold red", _NOT: "dim"}
+# What to do of a connector or task that is not RUNNING; of any other state, look at the worker's log.
+_REMEDIES = {
+    "PAUSED": "resume it (PUT .../resume)",
+    "STOPPED": "resume it (PUT .../resume)",
+    "FAILED": "mend the cause, then restart it (POST .../restart?includeTasks=true&onlyFailed=true)",
+    "UNASSIGNED": "a rebalance ends by itself: check again, then look at the workers",
+    "RESTARTING": "it ends by itself: check again, then look at the worker's log",
+    "PROVISIONING": "it ends by itself: check again",
+}
 
 
 def show_check(console: Console, post: bool = False) -> bool:
@@ -85,20 +94,28 @@ def _offsets(settings: Settings, expected: Rows, found: Collected | None) -> Ite
         elif here:
             commits = sum(row.get("committed_offset") is not None for row in here)
             told = f", committed in {commits}" if brokers else ""
+            if brokers and not commits:
+                told += ": it never did here; check consumer_group in seeds/expected_topics.csv"
             yield what, _OK, f"{len(here)} partitions; group {group}{told}"
 
 
 def _connect(expected: Rows, found: Collected | None) -> Iterator[Line]:
     yield from _collected("Kafka Connect", "KAFKA_CONNECT_URL", found)
-    tasks = Counter(row["connector"] for row in found.rows if row["task_id"] is not None) if found else Counter()
-    rows = [row for row in found.rows if row["task_id"] is None and row["state"] != "MISSING"] if found else []
-    here = {row["connector"]: row for row in rows}
+    rows = [row for row in found.rows if row["state"] != "MISSING"] if found else []
+    tasks = Counter(row["connector"] for row in rows if row["task_id"] is not None)
+    here = {row["connector"]: row for row in rows if row["task_id"] is None}
     for connector in expected if found and found.rows else []:
         name, count = connector["connector"], tasks[connector["connector"]]
         most = here.get(name, {}).get("tasks_max")
+        down = next((row for row in rows if row["connector"] == name and row["state"] != "RUNNING"), None)
         if name not in here:
             names = ", ".join(sorted(here)) or "none"
             yield f"connector {name}", _FAILED, f"is not there, but {names}: correct seeds/expected_connectors.csv"
+        elif down:
+            who = "" if down["task_id"] is None else f"task {down['task_id']} is "
+            why = f" ({down['trace'].splitlines()[0][:200]})" if down["trace"] else ""
+            remedy = _REMEDIES.get(down["state"], "look at the worker's log")
+            yield f"connector {name}", _FAILED, f"{who}{down['state']}{why}: {remedy}"
         elif {count, wanted := int(connector["tasks"] or most or count), most or wanted} != {count}:
             told = f"{count} tasks, tasks.max is {'not told' if most is None else most}, expected are {wanted}"
             yield f"connector {name}", _FAILED, f"{told}: look at its status, or correct seeds/expected_connectors.csv"

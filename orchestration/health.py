@@ -12,6 +12,8 @@ from orchestration.slack import plain
 
 _STATES = [("ok", "green"), ("WARN", "yellow"), ("ERROR", "bold red")]
 _STALE = ("STALE", "bold yellow")
+# What columns of their own need; where there is less they share one.
+_WIDE = 140
 _ORDERS = """
 select
     (select count(*) from {{ ref('fct_orders') }}) as orders,
@@ -32,16 +34,20 @@ def show_health(dbt: Dbt, as_of: str, console: Console) -> bool:
         console.print("Nothing has been evaluated yet: run `make tick`.")
         return False
     table = Table(box=box.SIMPLE_HEAD, title=f"Stream health, evaluated {max(evaluated)} UTC", title_justify="left")
-    for column in ("alert", "state", "worst entity", "measured", "allowed", "since (UTC)"):
+    is_wide = console.width >= _WIDE
+    for column in ("alert", "state", "worst entity", *(("measured", "expected", "since (UTC)") if is_wide else ())):
         table.add_column(column, overflow="fold", no_wrap=column in ("alert", "state"))
     worst = [_worst([r for r in rows if r["alert"] == alert]) for alert in sorted({r["alert"] for r in rows})]
     for row in sorted(worst, key=lambda r: (-int(r["level"]), not r["is_stale"])):
         # A measurement from before the monitor stopped is not healthy, whatever it says.
         state, style = _STALE if row["is_stale"] else _STATES[int(row["level"])]
         since = str(row["since"])[5:16] if row["since"] else ""
-        cells = (row["alert"], state, row["entity"] or "", row["measured"], row["allowed"] or "", since)
+        cells = [plain(str(fact or ""), 120) for fact in (row["entity"], row["measured"], row["allowed"], since)]
+        if not is_wide:
+            labels = ("", "", "expected ", "since ")
+            cells = [", ".join(label + cell for label, cell in zip(labels, cells, strict=True) if cell)]
         # Text(): what comes from outside must not be read as markup.
-        table.add_row(*(Text(plain(str(c), 120), style=style if i == 1 else "") for i, c in enumerate(cells)))
+        table.add_row(row["alert"], Text(state, style=style), *(Text(cell) for cell in cells))
     console.print(table)
     _show_orders(dbt, as_of, console)
     return not any(int(row["level"]) > 0 or row["is_stale"] for row in worst)

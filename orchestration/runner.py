@@ -52,6 +52,7 @@ class Outcome:
     description: str = ""
     meta: dict[str, Any] = field(default_factory=dict)
     is_alert: bool = False
+    page: str | None = None  # in dbt docs, of the view that a test looks at: a test has none of its own
 
     @property
     def is_problem(self) -> bool:
@@ -250,6 +251,7 @@ def _outcome(result: Any) -> Outcome:
         description=_clean(node.description),
         meta=dict(node.config.meta or {}),
         is_alert="alert" in node.tags,
+        page=getattr(node, "attached_node", None),
     )
 
 

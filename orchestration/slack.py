@@ -72,31 +72,32 @@ def _describe(problem: Outcome, rows: list[dict[str, Any]]) -> tuple[str, list[s
     evaluated = problem.status in ("fail", "warn")
     rows = sorted(rows if evaluated else [], key=lambda row: (-int(row["level"]), row["entity"] or ""))
     facts = [
-        f"{row['entity']}: {row['measured']}, allowed {row['allowed']}, "
+        f"{row['entity']}: {row['measured']}, expected {row['allowed']}, "
         f"since {str(row['since'])[:16]} UTC - {row['detail']}"
         for row in rows[:_MOST_ROWS]
     ] or [problem.message or "not evaluated"]
     facts = [plain(fact) for fact in facts]
     if len(rows) > _MOST_ROWS:
         facts.append(f"and {len(rows) - _MOST_ROWS} more")
-    what = " ".join(problem.description.split())
+    # What it means, its likely causes and the first command, each on a line.
+    what = re.split(r" (?=Likely causes:|First command:)", " ".join(problem.description.split())[:1500])
+    what = [part for part in what if part]
     mark = _MARK.get(problem.status, ":grey_question:")
     text = [f"{mark} *{escape(problem.name)}* ({problem.status})", *(f"• {escape(fact)}" for fact in facts)]
-    text += [f"_{escape(what)[:1500]}_"] if what else []
+    text += [escape(part) for part in what]
+    lines = [f"  {problem.status.upper():7} {problem.name}", *(f"          {line}" for line in facts + what)]
     if problem.is_alert:
-        text.append(f"Runbook: {_runbook(problem)} · owner {escape(str(problem.meta.get('owner', '-')))}")
-    return "\n".join(text)[:2900], [f"  {problem.status.upper():7} {problem.name}", *(f"          {f}" for f in facts)]
-
-
-def _runbook(problem: Outcome) -> str:
-    runbook = escape(str(problem.meta.get("runbook", "-")))
-    docs = Settings().streaming_ops_docs_url
-    return f"{runbook} · <{docs}|docs>" if docs else runbook
+        runbook, owner = (str(problem.meta.get(key, "-")) for key in ("runbook", "owner"))
+        docs = Settings().streaming_ops_docs_url
+        page = f"{docs}#!/model/{problem.page}" if docs and problem.page else docs
+        text.append(f"Runbook: {escape(runbook)}{f' · <{page}|docs>' if page else ''} · owner {escape(owner)}")
+        lines.append(f"          Runbook: {runbook}{f' · {page}' if page else ''} · owner {owner}")
+    return "\n".join(text)[:2900], lines
 
 
 def plain(text: str, most: int = 300) -> str:
     """Text from outside on one line, without what steers a terminal or turns the direction of writing."""
-    text = re.sub(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]+", " ", text)
+    text = re.sub(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]+", " ", text)
     return text if len(text) <= most else text[: most - 1] + "…"
 
 

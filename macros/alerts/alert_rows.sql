@@ -4,7 +4,7 @@
    of the present breach, looked for in the last day.
      relation  a watch view: evaluated_at, entity, detail and what is measured
      level     SQL for the level; NULL counts as 2: not knowing is not healthy
-     measured, allowed  SQL for the text that people read
+     measured, allowed  SQL for the text that people read; allowed is the limit that was crossed
      value     SQL for the measured number, NULL for a state #}
 {% macro alert_rows(relation, level, measured, allowed, value) -%}
     with

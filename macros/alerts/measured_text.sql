@@ -1,4 +1,4 @@
 {# A measured number with its unit, as text; 'not computable' for NULL. #}
 {% macro measured_text(measured, unit) -%}
-    coalesce(cast(round({{ measured }}, 1) as varchar) || ' {{ unit }}', 'not computable')
+    coalesce({{ with_unit('round(' ~ measured ~ ', 1)', unit) }}, 'not computable')
 {%- endmacro %}

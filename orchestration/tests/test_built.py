@@ -9,7 +9,7 @@ from orchestration.built import KEPT_SECONDS, Built
 from orchestration.tests.conftest import T0, Warehouse
 
 T1, T2, T3 = (f"2026-03-02T12:{minute:02}:00Z" for minute in (5, 10, 15))
-ALERTS = 16
+ALERTS = 17
 
 
 def _built_views(warehouse: Warehouse, as_of: str) -> list[str]:

@@ -31,7 +31,7 @@ class Place:
         self.cluster.commit(GROUP, ("orders", 0, 1))
         self.tasks = [{"id": n, "state": "RUNNING", "worker_id": "w"} for n in range(2)]
         self.config = {"tasks.max": "2"}
-        self.name = SINK
+        self.name, self.state = SINK, "RUNNING"
         self.prefect.says("true")
         patch.setattr(check, "Dbt", lambda: self)
         for name, value in SECRETS.items():
@@ -48,7 +48,7 @@ class Place:
     def run(self, post: bool = False) -> tuple[bool, dict[str, tuple[str, str]]]:
         """Whether all is well, and by connection its state and text."""
         if not self.connect.answers:
-            status = {"connector": {"state": "RUNNING", "worker_id": "w"}, "tasks": self.tasks}
+            status = {"connector": {"state": self.state, "worker_id": "w"}, "tasks": self.tasks}
             self.connect.says({self.name: {"status": status, "info": {"config": self.config}}})
         console = Console(width=400, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
         with temporary_settings({PREFECT_API_URL: self.prefect.url, PREFECT_API_KEY: "pr3fect-k3y"}):
@@ -88,6 +88,13 @@ def test_all_that_is_right_is_ok(place: Place) -> None:
     assert lines["topic orders"][1] == f"6 partitions; group {GROUP}, committed in 1"
 
 
+def test_a_group_that_never_committed_may_be_another_ones_name(place: Place) -> None:
+    place.patch.setattr(check, "_seed", _seeds(group="another"))
+    well, lines = place.run()
+    assert well
+    assert "committed in 0: it never did here; check consumer_group in seeds/" in lines["topic orders"][1]
+
+
 def test_the_metrics_api_stands_in_for_brokers_and_yields_to_them(place: Place) -> None:
     place.patch.setenv("CONFLUENT_CLUSTER_ID", "lkc-1")
     assert "brokers are configured, and win" in place.run()[1]["Metrics API"][1]
@@ -124,6 +131,10 @@ def _refused_metrics(place: Place) -> None:
     place.cloud.says({"errors": [{"detail": "no cl0ud-s3cret"}]}, 401)
 
 
+def _failed_task(place: Place) -> None:
+    place.tasks[1] |= {"state": "FAILED", "trace": "it's over\n\tat x"}
+
+
 def _aws_out_of_reach(place: Place) -> None:
     places = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_REGION": "eu-central-1", "KAFKA_SECRET_ID": "k"}
     for name, value in (places | {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}).items():
@@ -143,6 +154,9 @@ def _aws_out_of_reach(place: Place) -> None:
         (lambda p: p.patch.setenv("KAFKA_CONNECT_URL", "http://127.0.0.1:9"), "Kafka Connect", "check KAFKA_CON"),
         (lambda p: p.connect.says("", 401), "Kafka Connect", "401 Unauthorized: check KAFKA_CONNECT_USER"),
         (lambda p: setattr(p, "name", "other"), f"connector {SINK}", "is not there, but other"),
+        (lambda p: setattr(p, "state", "PAUSED"), f"connector {SINK}", "PAUSED: resume it"),
+        (_failed_task, f"connector {SINK}", "task 1 is FAILED (it's over): mend the cause, then restart it"),
+        (lambda p: setattr(p, "state", "DEGRADED"), f"connector {SINK}", "DEGRADED: look at the worker's log"),
         (lambda p: p.tasks.pop(), f"connector {SINK}", "1 tasks, tasks.max is 2, expected are 2"),
         (lambda p: p.config.update({"tasks.max": "3"}), f"connector {SINK}", "2 tasks, tasks.max is 3"),
         (_refused_metrics, "Metrics API", "must be a Cloud API key"),
@@ -158,8 +172,8 @@ def test_each_thing_that_is_wrong_is_told(place: Place, fault: Callable[[Place],
     assert said in lines[what][1]
 
 
-def _seeds(partitions: str = "6", more: str = "") -> Callable[[str], list[dict[str, str]]]:
-    topic = {"topic": "orders", "partitions": partitions, "consumer_group": GROUP, "connector": SINK}
+def _seeds(partitions: str = "6", more: str = "", group: str = GROUP) -> Callable[[str], list[dict[str, str]]]:
+    topic = {"topic": "orders", "partitions": partitions, "consumer_group": group, "connector": SINK}
     topics = [topic, *([topic | {"topic": more}] if more else [])]
     return lambda name: topics if name == "expected_topics" else [{"connector": SINK, "tasks": "2"}]
 

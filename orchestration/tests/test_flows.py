@@ -42,7 +42,7 @@ def test_a_firing_alert_is_posted_and_leaves_the_tick_completed(warehouse: Wareh
     state = warehouse.flows.streaming_tick(T1, return_state=True)
     assert state.is_completed()
     (sent,) = slack.received
-    assert "snowflake-orders-sink task 1: FAILED, allowed RUNNING" in _text(sent)
+    assert "snowflake-orders-sink task 1: FAILED, expected RUNNING, since" in _text(sent)
     # The transform ran after the alert.
     assert warehouse.dbt.query("{{ pending_records() }}", T1) == [{"pending": 0, "is_partial": False}]
 

@@ -32,8 +32,8 @@ START = datetime(2026, 3, 2, 12, tzinfo=UTC)
 PRODUCED = 12
 # What the collectors can tell. A sink that stands still also stops the throughput, which other tests look at.
 ALERTS = (
-    "partition_stalled", "partition_rewound", "partition_falling_behind", "partition_not_seen", "connector_not_running",
-    "collector_failed", "monitoring_stale", "consumer_lag_above_limit",
+    "partition_stalled", "partition_rewound", "partition_falling_behind", "partition_not_seen", "records_expired",
+    "connector_not_running", "collector_failed", "monitoring_stale", "consumer_lag_above_limit",
 )  # fmt: skip
 # The state of a partition, connector or task, and what it rings: 1 warns, 2 fails.
 RINGS = {
@@ -276,6 +276,9 @@ def test_every_fault_rings_its_own_alert_and_no_other(life: Life, minute: int) -
     states = {name: cells.split()[MINUTES.index(minute)] for name, cells in STATES.items()}
     judged = {name for name, state in states.items() if state != "-"}
     rings = {(RINGS[state][0], name): RINGS[state][1] for name, state in states.items() if state in RINGS}
+    if BREAK < minute <= REPAIR:
+        # What retention deleted is told by no state: at once, and until something newer lands.
+        rings["records_expired", "overtaken partition 0"] = 2
     assert {key: level for key, level in life.ringing[minute].items() if key[1] in judged} == rings
 
 

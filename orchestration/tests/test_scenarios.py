@@ -108,7 +108,7 @@ SCENARIOS = [
             warehouse.produce("2026-03-02T12:22:00Z", stalled_partition=2),
             warehouse.sql(_offsets("log_start_offset = log_end_offset - 1", "partition = 2")),
         ),
-        {"partition_stalled": "fail"},
+        {"partition_stalled": "fail", "records_expired": "fail"},
         as_of="2026-03-02T12:22:00Z",
     ),
     # A hundred more at each sample, for as long as the window.

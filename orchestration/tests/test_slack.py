@@ -54,8 +54,9 @@ def receiver() -> Iterator[Receiver]:
 
 def _alert(name: str = "partition_stalled", status: str = "fail", **row: Any) -> tuple[Outcome, dict[str, Any]]:
     meta = {"owner": "data-engineering", "runbook": f"README.md#{name}"}
-    outcome = Outcome(name, "test", status, "Got 2 results", "Records wait.", meta, is_alert=True)
-    defaults = {"level": 2, "entity": "orders partition 4", "measured": "stalled", "allowed": "not stalled"}
+    described = "Records wait.\nLikely causes: a connector\nthat is down.\nFirst command: `dbt show`"
+    outcome = Outcome(name, "test", status, "Got 2 results", described, meta, True, "model.streaming_ops.watch_x")
+    defaults = {"level": 2, "entity": "orders partition 4", "measured": "STALL", "allowed": "anything but STALL"}
     return outcome, {"alert": name, **defaults, "since": "2026-03-02 12:10:00", "detail": "144 events", **row}
 
 
@@ -69,13 +70,25 @@ def test_a_message_says_what_measured_against_what_since_when_and_where_to_read_
     text = sent["blocks"][1]["text"]["text"]
     for fact in (
         "partition_stalled",
-        "orders partition 4: stalled, allowed not stalled",
-        "12:10",
-        "144 events",
-        "README.md#partition_stalled",
+        "orders partition 4: STALL, expected anything but STALL, since 2026-03-02 12:10 UTC - 144 events",
+        "Records wait.\nLikely causes: a connector that is down.\nFirst command: `dbt show`\n",
+        "Runbook: README.md#partition_stalled · owner data-engineering",
     ):
         assert fact in text
     assert "1 fail" in sent["blocks"][0]["text"]["text"]
+    # A terminal is told the same.
+    told = {line.strip("• ") for line in text.splitlines()[1:]}
+    assert told == {line.strip() for line in content.text.splitlines()[2:]}
+
+
+def test_the_docs_are_linked_where_they_are_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMING_OPS_DOCS_URL", "https://docs.example/static_index.html")
+    outcome, row = _alert()
+    content = message("run", AS_OF, [outcome], [row])
+    assert content is not None
+    page = "https://docs.example/static_index.html#!/model/model.streaming_ops.watch_x"
+    assert f" · <{page}|docs> · " in content.blocks[1]["text"]["text"]
+    assert f" · {page} · " in content.text
 
 
 def test_nothing_is_sent_when_all_is_well() -> None:
@@ -129,11 +142,11 @@ def test_a_proxy_that_repeats_the_address_does_not_tell_it_to_us(receiver: Recei
 
 
 def test_what_steers_a_terminal_is_taken_out() -> None:
-    outcome, row = _alert(detail="\x1b]0;title\x07 \x1b[31mred\r\nforged line \u202e")
+    outcome, row = _alert(detail="\x1b]0;title\x07 \x1b[31mred\r\nforged line \u202e\u061c")
     content = message("run", AS_OF, [outcome], [row])
     assert content is not None
-    assert not set("\x1b\x07\r\u202e") & set(content.text + json.dumps(content.blocks, ensure_ascii=False))
-    assert len(content.text.splitlines()) == 3
+    assert not set("\x1b\x07\r\u202e\u061c") & set(content.text + json.dumps(content.blocks, ensure_ascii=False))
+    assert len(content.text.splitlines()) == 7
 
 
 def test_an_alert_that_was_not_evaluated_does_not_show_what_it_measured_before() -> None:

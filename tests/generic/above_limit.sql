@@ -10,7 +10,8 @@
         level='case when ' ~ unless ~ ' then 0 when ' ~ measured ~ ' > ' ~ error_above ~ ' then 2 when '
             ~ measured ~ ' > ' ~ warn_above ~ ' then 1 when ' ~ measured ~ ' is not null then 0 end',
         measured=measured_text(measured, unit),
-        allowed="'at most " ~ warn_above ~ "'",
+        allowed='case when ' ~ measured ~ ' > ' ~ error_above ~ " then 'at most " ~ error_above ~ "' else 'at most "
+            ~ warn_above ~ "' end",
         value=measured
     ) }}
 {% endtest %}

@@ -10,7 +10,8 @@
         level='case when ' ~ unless ~ ' then 0 when ' ~ measured ~ ' < ' ~ error_below ~ ' then 2 when '
             ~ measured ~ ' < ' ~ warn_below ~ ' then 1 when ' ~ measured ~ ' is not null then 0 end',
         measured=measured_text(measured, unit),
-        allowed="'at least " ~ warn_below ~ "'",
+        allowed='case when ' ~ measured ~ ' < ' ~ error_below ~ " then 'at least " ~ error_below ~ "' else 'at least "
+            ~ warn_below ~ "' end",
         value=measured
     ) }}
 {% endtest %}

@@ -1,5 +1,6 @@
-{# Alert: `state` is in `error_states` or `warn_states`. With `ok_states` given,
-   any state that none of the lists has is an error too; so is NULL. #}
+{# Alert: `state` is in `error_states` or `warn_states`. With `ok_states` given, the
+   healthy one first, any state that none of the lists has is an error too; so is
+   NULL. #}
 {% test unwanted_state(model, state, error_states=[], warn_states=[], ok_states=none) %}
     {{ config(
         fail_calc='coalesce(max(level), 2)', warn_if='>= 1', error_if='>= 2',
@@ -17,7 +18,7 @@
         model,
         level=level,
         measured="coalesce(" ~ state ~ ", 'unknown')",
-        allowed="'" ~ ('not ' ~ (error_states + warn_states) | join(' or ') if ok_states is none else ok_states | join(' or ')) ~ "'",
+        allowed="'" ~ (ok_states[0] if ok_states else 'anything but ' ~ (error_states + warn_states) | join(' or ')) ~ "'",
         value='null'
     ) }}
 {% endtest %}

@@ -17,7 +17,7 @@ watch_consumer_lag as (
         cast(sum(lag_events) as bigint) as lag_events,
         max(lag_seconds) as lag_seconds,
         coalesce('partition ' || min(case when lag_events = most_events then partition end) || ' is furthest behind, by '
-        || max(lag_events) || ' events; the oldest waits for ' || max(lag_seconds) || ' s ('
+        || {{ with_unit('max(lag_events)', 'events') }} || '; the oldest waits for ' || max(lag_seconds) || ' s ('
         || max(lag_method) || ')', 'the lag of no partition is known') as detail
     from consumer_lag
     group by evaluated_at, consumer_group, topic

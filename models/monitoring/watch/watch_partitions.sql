@@ -12,12 +12,18 @@ watch_partitions as (
         evaluated_at,
         topic || ' partition ' || partition || ' of ' || consumer_group as entity,
         state,
+        expired_events,
         'landed offset ' || coalesce(cast(landed_offset as varchar), 'none') || ', log end '
         || coalesce(cast(log_end_offset as varchar), 'unknown') || ', '
-        || coalesce(cast(lag_events as varchar), '?') || ' events and '
-        || coalesce(cast(lag_seconds as varchar), '?') || ' s behind (' || lag_method || '); committed '
-        || coalesce(cast(committed_offset as varchar), 'nothing') || ', ' || lower(committed_state)
-        || case when expired_events > 0 then '; ' || expired_events || ' deleted before they landed' else '' end as detail
+        || coalesce(
+            {{ with_unit('lag_events', 'events') }} || coalesce(' and ' || lag_seconds || ' s', '')
+            || ' behind (' || lag_method || ')', 'lag unknown'
+        ) || '; '
+        || coalesce(
+            'committed ' || committed_offset
+            || coalesce(', ' || {{ with_unit('committed_lag_events', 'events') }} || ' behind', '')
+            || ', ' || lower(committed_state), 'no commit known'
+        ) || case when expired_events > 0 then '; ' || expired_events || ' deleted before they landed' else '' end as detail
     from consumer_lag
 
 )

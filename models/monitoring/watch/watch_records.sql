@@ -13,7 +13,7 @@ watch_records as (
         topic as entity,
         unexpected_records,
         rejected_pct,
-        record_count || ' records loaded in an hour, ' || rejected_records || ' rejected, ' || late_records
+        {{ with_unit('record_count', 'records') }} || ' loaded in an hour, ' || rejected_records || ' rejected, ' || late_records
         || ' late' || coalesce('; ' || unexpected_kinds || ' unexpected, such as: ' || unexpected_example, '') as detail
     from record_quality
 

@@ -19,7 +19,7 @@ watch_throughput as (
             and baseline_events_per_minute * 5 >= {{ var('throughput_drop_min_baseline_events') }},
             false
         ) as is_drop_judged,
-        event_count || ' events in five minutes; baseline '
+        {{ with_unit('event_count', 'events') }} || ' in five minutes; baseline '
         || coalesce(cast(round(baseline_events_per_minute, 1) as varchar), 'unknown') || ' a minute' as detail
     from throughput
 

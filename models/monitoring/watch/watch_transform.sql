@@ -12,7 +12,7 @@ watch_transform as (
         evaluated_at,
         'ANALYTICS.FCT_ORDERS' as entity,
         oldest_pending_seconds,
-        pending_records || ' records pending, the oldest landed at '
+        {{ with_unit('pending_records', 'records') }} || ' pending, the oldest landed at '
         || coalesce(cast(oldest_pending_at as varchar), '-') as detail
     from transform_backlog
 
