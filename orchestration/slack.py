@@ -34,10 +34,11 @@ class DeliveryError(RuntimeError):
 
 @dataclass(frozen=True)
 class Message:
-    """What to send: `text` for notifications and terminals, `blocks` for Slack's Block Kit."""
+    """What to send: `text` for notifications, `blocks` for Slack's Block Kit; `printed` says the same as they do."""
 
     text: str
     blocks: list[dict[str, Any]]
+    printed: str = ""
 
 
 def message(run: str, as_of: str, outcomes: list[Outcome], rows: list[dict[str, Any]]) -> Message | None:
@@ -52,22 +53,24 @@ def message(run: str, as_of: str, outcomes: list[Outcome], rows: list[dict[str, 
     title = f"{run}: " + ", ".join(f"{counts[status]} {status}" for status in order if counts[status])
     blocks: list[Any] = [HeaderBlock(text=title[:150])]
     lines = [f"{title} (as of {as_of})"]
+    printed = [*lines]
     told = room = 0
     for problem in problems[:_MOST_PROBLEMS]:
-        body, plain = _describe(problem, [r for r in rows if r["alert"] == problem.name and int(r["level"]) > 0])
+        body, facts, more = _describe(problem, [r for r in rows if r["alert"] == problem.name and int(r["level"]) > 0])
         room += len(body)
         if room > _MOST_CHARACTERS:
             break
         blocks.append(SectionBlock(text=MarkdownTextObject(text=body, verbatim=True)))
-        lines += plain
+        lines += facts
+        printed += facts + more
         told += 1
-    more = f" · and {len(problems) - told} more" if len(problems) > told else ""
-    blocks.append(ContextBlock(elements=[MarkdownTextObject(text=f"as of {as_of}{more}")]))
-    return Message("\n".join(lines), [block.to_dict() for block in blocks])
+    left = [f"and {len(problems) - told} more"] if len(problems) > told else []
+    blocks.append(ContextBlock(elements=[MarkdownTextObject(text=" · ".join([f"as of {as_of}", *left]))]))
+    return Message("\n".join(lines), [block.to_dict() for block in blocks], "\n".join(printed + left))
 
 
-def _describe(problem: Outcome, rows: list[dict[str, Any]]) -> tuple[str, list[str]]:
-    """One problem as Slack text and as lines for a terminal."""
+def _describe(problem: Outcome, rows: list[dict[str, Any]]) -> tuple[str, list[str], list[str]]:
+    """One problem as Slack text, and as lines: what failed, and what to know and to do."""
     # An alert that was not evaluated has rows of an earlier tick: they say nothing of now.
     evaluated = problem.status in ("fail", "warn")
     rows = sorted(rows if evaluated else [], key=lambda row: (-int(row["level"]), row["entity"] or ""))
@@ -85,14 +88,14 @@ def _describe(problem: Outcome, rows: list[dict[str, Any]]) -> tuple[str, list[s
     mark = _MARK.get(problem.status, ":grey_question:")
     text = [f"{mark} *{escape(problem.name)}* ({problem.status})", *(f"• {escape(fact)}" for fact in facts)]
     text += [escape(part) for part in what]
-    lines = [f"  {problem.status.upper():7} {problem.name}", *(f"          {line}" for line in facts + what)]
     if problem.is_alert:
         runbook, owner = (str(problem.meta.get(key, "-")) for key in ("runbook", "owner"))
         docs = Settings().streaming_ops_docs_url
         page = f"{docs}#!/model/{problem.page}" if docs and problem.page else docs
         text.append(f"Runbook: {escape(runbook)}{f' · <{page}|docs>' if page else ''} · owner {escape(owner)}")
-        lines.append(f"          Runbook: {runbook}{f' · {page}' if page else ''} · owner {owner}")
-    return "\n".join(text)[:2900], lines
+        what.append(f"Runbook: {runbook}{f' · {page}' if page else ''} · owner {owner}")
+    lines, more = ([f"          {line}" for line in part] for part in (facts, what))
+    return "\n".join(text)[:2900], [f"  {problem.status.upper():7} {problem.name}", *lines], more
 
 
 def plain(text: str, most: int = 300) -> str:
@@ -109,7 +112,7 @@ def escape(text: str) -> str:
 def deliver(content: Message, settings: Settings) -> None:
     """Posts to the webhook; without one, prints. Raises DeliveryError unless Slack says that it has the message."""
     if settings.slack_webhook_url is None:
-        logger.warning("SLACK_WEBHOOK_URL is not set; this would have been posted:\n%s", content.text)
+        logger.warning("SLACK_WEBHOOK_URL is not set; this would have been posted:\n%s", content.printed)
         return
     client = WebhookClient(
         settings.slack_webhook_url.get_secret_value(),

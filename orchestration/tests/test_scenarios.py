@@ -265,6 +265,15 @@ def test_a_fault_fires_exactly_its_own_alert(scenario: Scenario, warehouse: Ware
         assert all(value not in (None, "") for row in rows for value in row), rows
 
 
+def test_an_alert_tells_the_limit_that_was_crossed(warehouse: Warehouse) -> None:
+    warehouse.produce(T1)
+    for minutes, expected in (((12,), ("1 failed run", "at most 0")), ((2, 7), ("3 failed runs", "at most 2"))):
+        runs = [f"('2026-03-02 12:{minute:02}', 'kafka_offsets', 0, 'refused')" for minute in minutes]
+        warehouse.sql(f"insert into STREAMING.COLLECTOR_RUNS values {', '.join(runs)}")
+        warehouse.monitor(T1)
+        assert warehouse.sql("select measured, allowed from MONITORING.COLLECTOR_FAILED where level > 0") == [expected]
+
+
 def test_an_alert_ends_when_its_fault_does(warehouse: Warehouse) -> None:
     warehouse.produce(T1, stalled_partition=2, failed_task=0)
     assert set(warehouse.firing(T1)) == {"partition_stalled", "connector_not_running"}

@@ -78,7 +78,7 @@ def test_a_message_says_what_measured_against_what_since_when_and_where_to_read_
     assert "1 fail" in sent["blocks"][0]["text"]["text"]
     # A terminal is told the same.
     told = {line.strip("• ") for line in text.splitlines()[1:]}
-    assert told == {line.strip() for line in content.text.splitlines()[2:]}
+    assert told == {line.strip() for line in content.printed.splitlines()[2:]}
 
 
 def test_the_docs_are_linked_where_they_are_published(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +88,7 @@ def test_the_docs_are_linked_where_they_are_published(monkeypatch: pytest.Monkey
     assert content is not None
     page = "https://docs.example/static_index.html#!/model/model.streaming_ops.watch_x"
     assert f" · <{page}|docs> · " in content.blocks[1]["text"]["text"]
-    assert f" · {page} · " in content.text
+    assert f" · {page} · " in content.printed
 
 
 def test_nothing_is_sent_when_all_is_well() -> None:
@@ -145,8 +145,8 @@ def test_what_steers_a_terminal_is_taken_out() -> None:
     outcome, row = _alert(detail="\x1b]0;title\x07 \x1b[31mred\r\nforged line \u202e\u061c")
     content = message("run", AS_OF, [outcome], [row])
     assert content is not None
-    assert not set("\x1b\x07\r\u202e\u061c") & set(content.text + json.dumps(content.blocks, ensure_ascii=False))
-    assert len(content.text.splitlines()) == 7
+    assert not set("\x1b\x07\r\u202e\u061c") & set(content.printed + json.dumps(content.blocks, ensure_ascii=False))
+    assert (len(content.text.splitlines()), len(content.printed.splitlines())) == (3, 7)
 
 
 def test_an_alert_that_was_not_evaluated_does_not_show_what_it_measured_before() -> None:
@@ -209,6 +209,7 @@ def test_sixty_problems_with_long_texts_stay_within_slacks_limits() -> None:
     told = sum(block["type"] == "section" for block in content.blocks)
     assert told > 3
     assert f"and {60 - told} more" in json.dumps(content.blocks)
+    assert content.printed.endswith(f"and {60 - told} more")
 
 
 def test_a_connect_address_with_a_password_is_refused_and_hidden() -> None:
