@@ -84,7 +84,7 @@ def _offsets(settings: Settings, expected: Rows, found: Collected | None) -> Ite
         return
     for topic in expected:
         name, group = topic["topic"], topic["consumer_group"]
-        here = [row for row in found.rows if (row["topic"], row["consumer_group"]) == (name, group)]
+        here = [row for row in found.rows if (row["topic"], row["consumer_group"]) == (name, group) and _is_told(row)]
         what = f"topic {plain(name, 80)}"
         # The Metrics API tells only of partitions that the group consumes.
         if brokers and len(here) != int(topic["partitions"]):
@@ -97,6 +97,11 @@ def _offsets(settings: Settings, expected: Rows, found: Collected | None) -> Ite
             if brokers and not commits:
                 told += ": it never did here; check consumer_group in seeds/expected_topics.csv"
             yield what, _OK, f"{len(here)} partitions; group {group}{told}"
+
+
+def _is_told(row: dict[str, Any]) -> bool:
+    """A partition that is gone, or has no leader, is a row without offsets."""
+    return row.get("log_end_offset") is not None or row.get("consumer_lag_offsets") is not None
 
 
 def _connect(expected: Rows, found: Collected | None) -> Iterator[Line]:

@@ -6,11 +6,12 @@ What is set already wins. No message has a value, nor what a library says of one
 import json
 import logging
 import os
+import re
 from typing import Any
 
 from pydantic import SecretStr
 
-from orchestration.settings import Settings
+from orchestration.settings import AWS_NAME, Settings
 
 KEY, KEY_PATH = "DBT_ENV_SECRET_SNOWFLAKE_PRIVATE_KEY", "SNOWFLAKE_PRIVATE_KEY_PATH"
 PASSPHRASE, TOKEN = "DBT_ENV_SECRET_SNOWFLAKE_PRIVATE_KEY_PASSPHRASE", "DBT_ENV_SECRET_SNOWFLAKE_OAUTH_TOKEN"
@@ -59,6 +60,8 @@ def with_kafka_secret(settings: Settings) -> Settings:
         )
     if not settings.kafka_secret_id:
         return settings
+    if not re.match(AWS_NAME, settings.kafka_secret_id):
+        raise CredentialsError("KAFKA_SECRET_ID is neither the name nor the ARN of an AWS secret: correct it.")
     required = {"api_key", "api_secret"} | (set() if settings.kafka_bootstrap_servers else {"bootstrap_servers"})
     secret = _fetch(settings.kafka_secret_id, "KAFKA_SECRET_ID", required, settings)
     config = {

@@ -143,7 +143,15 @@ class Dbt:
     def run_operation(self, macro: str, as_of: str, **arguments: Any) -> None:
         """Runs a macro that changes the warehouse."""
         # dbt reads YAML, which knows no surrogate pair of JSON.
-        self._invoke("run-operation", macro, "--args", yaml.safe_dump(arguments), as_of=as_of)
+        given = yaml.dump(arguments, Dumper=yaml.CSafeDumper)
+        try:
+            self._invoke("run-operation", macro, "--args", given, as_of=as_of)
+        except DbtError as error:
+            # Arguments that dbt cannot read it repeats, which may be thousands of rows.
+            said = re.sub(
+                r"String '.*' is not valid YAML", "its arguments are not valid YAML", str(error), flags=re.DOTALL
+            )
+            raise DbtError(f"{macro}: {said}") from None
 
     def _invoke(self, command: str, *args: str, as_of: str, **variables: Any) -> dbtRunnerResult:
         errors: list[str] = []

@@ -12,7 +12,7 @@ from pydantic import Field, HttpUrl, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _FIRST_YEAR, _LAST_YEAR = 1971, 9998
-_AWS_NAME = r"^[A-Za-z0-9/_+=.@:-]+$"
+AWS_NAME = r"^[A-Za-z0-9/_+=.@:-]+$"
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 
 # The profile reads the environment too: so .env goes there, and not only into Settings.
@@ -49,30 +49,20 @@ class Settings(BaseSettings):
     )
     confluent_cloud_api_key: str | None = Field(None, description="Cloud API key for it, with role MetricsViewer.")
     confluent_cloud_api_secret: SecretStr | None = Field(None, description="Its secret.")
-    confluent_metrics_url: HttpUrl = Field(
-        HttpUrl("https://api.telemetry.confluent.cloud"), description="Where the Metrics API is."
-    )
-    kafka_connect_url: HttpUrl | None = Field(None, description="Kafka Connect's REST address. None: not collected.")
+    # Plain text: of what is wrong with a collector's setting the collector tells, and nothing else has to stop for it.
+    confluent_metrics_url: str = Field("https://api.telemetry.confluent.cloud", description="Where the Metrics API is.")
+    kafka_connect_url: str | None = Field(None, description="Kafka Connect's REST address. None: not collected.")
     kafka_connect_user: str | None = Field(None, description="User of the REST API, if it wants one.")
     kafka_connect_password: SecretStr | None = Field(None, description="Its password.")
     # As a name or an ARN; the pattern is no JSON and no PEM, for errors tell it.
-    snowflake_secret_id: str | None = Field(None, pattern=_AWS_NAME, description="AWS secret of the Snowflake user.")
-    kafka_secret_id: str | None = Field(None, pattern=_AWS_NAME, description="AWS secret of the Kafka cluster.")
+    snowflake_secret_id: str | None = Field(None, pattern=AWS_NAME, description="AWS secret of the Snowflake user.")
+    kafka_secret_id: str | None = Field(None, description="AWS secret of the Kafka cluster.")
     aws_region: str | None = Field(None, description="Region of these. None: what the AWS configuration says.")
-
-    @field_validator("kafka_connect_url", "confluent_metrics_url")
-    @classmethod
-    def _has_no_password(cls, url: HttpUrl | None) -> HttpUrl | None:
-        if url is not None and (url.username or url.password):
-            raise ValueError(
-                "must not hold credentials: give KAFKA_CONNECT_USER and KAFKA_CONNECT_PASSWORD, or the Cloud API key"
-            )
-        return url
 
     @field_validator("kafka_config", mode="before")
     @classmethod
     def _reads_json(cls, given: Any) -> dict[str, Any] | None:
-        """What cannot be read is told by the collector that needs it; nothing else has to stop for it."""
+        """What cannot be read is told by the collector that needs it, too."""
         try:
             config = json.loads(given) if isinstance(given, str) else given
             # librdkafka takes text only: 10000 is "10000", and true is "true".

@@ -8,7 +8,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from orchestration.collectors.base import Collected, Collector, CollectorError, Rows, redact, secrets_of
+from orchestration.collectors.base import NOTHING, Collected, Collector, CollectorError, Rows, redact, secrets_of
 from orchestration.collectors.confluent_metrics import consumer_lag
 from orchestration.collectors.connect import connector_status
 from orchestration.collectors.kafka import kafka_offsets
@@ -49,7 +49,7 @@ def _safely(collector: Collector, settings: Settings, expected: Rows) -> Collect
         secrets = secrets_of(settings, every_kafka_setting=True)
         return Collected(problems=[redact(f"{type(error).__name__}: {error}", secrets)])
     if not (found.rows or found.problems):
-        found.problems.append("nothing that is expected in seeds/ is there: is this the right cluster?")
+        found.problems.append(NOTHING)
     return found
 
 
@@ -76,7 +76,7 @@ def collect(dbt: Dbt, as_of: str) -> list[Outcome]:
         except DbtError as error:
             outcomes.append(Outcome(table, "collector", "error", str(error)))
             found.problems.append("what was collected could not be landed: look at the flow run's error")
-        problem = plain("; ".join(found.problems), 1000) or None
+        problem = _storable(plain("; ".join(found.problems), 1000)) or None
         if problem:
             logger.warning("collecting %s: %s", table, problem)
         runs.append({"collector": table, "row_count": landed, "error": problem})

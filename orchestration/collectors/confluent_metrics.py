@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from orchestration.collectors.base import Collected, CollectorError, Rows, redact, secrets_of
-from orchestration.collectors.web import ask, client, run
+from orchestration.collectors.web import address, ask, client, run
 from orchestration.settings import Settings
 
 _MOST_PAGES = 20
@@ -36,8 +36,10 @@ def consumer_lag(settings: Settings, expected: Rows) -> Collected:
         )
     groups = {group: {r["topic"] for r in expected if r["consumer_group"] == group} for group in _groups(expected)}
 
+    url = address(settings.confluent_metrics_url, "CONFLUENT_METRICS_URL", "the Cloud API key")
+
     async def all_groups() -> list[Any]:
-        async with client(str(settings.confluent_metrics_url), key, secret.get_secret_value()) as http:
+        async with client(url, key, secret.get_secret_value()) as http:
             queries = [_group_lag(http, settings.confluent_cluster_id, *group) for group in groups.items()]
             return await asyncio.gather(*queries, return_exceptions=True)
 

@@ -1,5 +1,7 @@
 """The state of every connector and task, from the REST API of Kafka Connect (2.3 and later) or Confluent Cloud."""
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 from orchestration.collectors.base import (
@@ -8,13 +10,17 @@ from orchestration.collectors.base import (
     CollectorError,
     Rows,
     redact,
+    redactor,
     secret_values,
     secrets_of,
 )
-from orchestration.collectors.web import ask, client, run
+from orchestration.collectors.web import address, ask, client, run
 from orchestration.settings import Settings
 
 _LARGEST = 2**31 - 1
+_LONGEST_TRACE = 10_000
+# What is no secret under a name that says just 'key', as of a transform: names of fields, a class.
+_FIELDS = re.compile(r"[a-z_]+([.,][a-z_]+)*(\.[A-Z]\w*(\$\w+)?)?")
 _ADVICE = {
     0: "check KAFKA_CONNECT_URL and the worker's log",
     401: "check KAFKA_CONNECT_USER and KAFKA_CONNECT_PASSWORD",
@@ -29,7 +35,8 @@ def connector_status(settings: Settings, expected: Rows) -> Collected:
 
     An expected connector that Connect lacks is a row too, MISSING: the last one that goes would leave none else.
     """
-    base = str(settings.kafka_connect_url).rstrip("/").removesuffix("/connectors")
+    base = address(settings.kafka_connect_url, "KAFKA_CONNECT_URL", "KAFKA_CONNECT_USER and KAFKA_CONNECT_PASSWORD")
+    base = base.rstrip("/").removesuffix("/connectors")
     # A worker takes the parameter twice and ignores a list; Confluent Cloud takes a list.
     expand: Any = "info,status,id" if "/connect/v1/environments/" in base else ["status", "info"]
     password = settings.kafka_connect_password.get_secret_value() if settings.kafka_connect_password else None
@@ -47,21 +54,27 @@ def connector_status(settings: Settings, expected: Rows) -> Collected:
         raise CollectorError(redact(str(error), secrets)) from None
     gone = sorted({row["connector"] for row in expected if row.get("connector")} - connectors.keys())
     found = Collected([{"connector": name, "task_id": None, "state": "MISSING"} for name in gone])
+    configs = {name: _config(connector) for name, connector in connectors.items()}
+    # A trace may repeat a configuration, also that of another connector.
+    secrets |= {value for config in configs.values() for entry in config.items() for value in _secrets_in(*entry)}
+    hide = redactor(secrets, _LONGEST_TRACE)
     for name, connector in connectors.items():
-        info = connector.get("info") if isinstance(connector, dict) else None
-        config = info.get("config") if isinstance(info, dict) else None
-        config = config if isinstance(config, dict) else {}
-        hidden = secrets | {value for entry in config.items() for value in _secrets_in(*entry)}
         for number, member in _members(connector):
             try:
-                row = _row(name, number, member, hidden)
+                row = _row(name, number, member, hide)
                 if number is None:
-                    row["tasks_max"] = _whole_number(config.get("tasks.max"))
+                    row["tasks_max"] = _whole_number(configs[name].get("tasks.max"))
                 found.rows.append(row)
             except (LookupError, TypeError, ValueError, AttributeError):
                 what = f"connector {name}" + ("" if number is None else f", member {number} of its tasks")
-                found.problems.append(redact(f"{what}: its status is malformed: look at the worker's log", secrets))
+                found.problems.append(hide(f"{what}: its status is malformed: look at the worker's log"))
     return found
+
+
+def _config(connector: Any) -> dict[str, Any]:
+    info = connector.get("info") if isinstance(connector, dict) else None
+    config = info.get("config") if isinstance(info, dict) else None
+    return config if isinstance(config, dict) else {}
 
 
 def _members(connector: Any) -> list[tuple[int | None, Any]]:
@@ -72,26 +85,30 @@ def _members(connector: Any) -> list[tuple[int | None, Any]]:
     return [(None, status.get("connector")), *enumerate(tasks if isinstance(tasks, list) else [None])]
 
 
-def _row(name: str, number: int | None, member: Any, hidden: set[str]) -> dict[str, Any]:
+def _row(name: str, number: int | None, member: Any, hide: Callable[[str], str]) -> dict[str, Any]:
     task_id = None if number is None else _whole_number(member["id"])
     if not (isinstance(member["state"], str) and member["state"]) or (number is not None and task_id is None):
         raise ValueError
-    # Confluent Cloud says msg. A trace may repeat the configuration.
+    # Confluent Cloud says msg.
     trace = member.get("trace") or member.get("msg")
     worker = member.get("worker_id")
     return {
         "connector": name,
         "task_id": task_id,
-        "state": member["state"],
-        "worker_id": None if worker is None else str(worker),
-        "trace": redact(str(trace), hidden) if trace else None,
+        "state": hide(member["state"]),
+        "worker_id": None if worker is None else hide(str(worker)),
+        "trace": hide(str(trace)) if trace else None,
     }
 
 
 def _secrets_in(name: str, value: Any) -> set[str]:
     """What an entry of a connector's configuration has to hide; its converters' class names are no secrets."""
-    is_class = name.startswith("key.converter") and "user.info" not in name and "password" not in name
-    return secret_values(str(value)) if SECRET_NAME.search(name) and value is not None and not is_class else set()
+    named = SECRET_NAME.findall(name.removeprefix("key.converter"))
+    if not named or value is None or ({"key"} == set(map(str.lower, named)) and _FIELDS.fullmatch(str(value))):
+        return set()
+    # Also the two halves of a user and a password.
+    parts = str(value).split(":", 1) if "user.info" in name.lower() else [str(value)]
+    return secret_values(str(value)).union(*map(secret_values, parts[1:]))
 
 
 def _whole_number(value: Any) -> int | None:

@@ -5,22 +5,24 @@ from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from orchestration.collectors.base import SECONDS, Collected, CollectorError, Rows, redact, secrets_of
+from orchestration.collectors.base import NOTHING, SECONDS, Collected, CollectorError, Rows, redact, secrets_of
 from orchestration.credentials import CredentialsError, with_kafka_secret
 from orchestration.settings import Settings
 
-_TIMEOUT = 10  # seconds, of each of the three rounds: topics, offsets, and once more those that failed
+_TIMEOUT = 10  # seconds, of each round: topics, offsets, and again those that failed
+_PAUSES = (1, 3, 6)  # seconds before each of these: a new leader is soon elected
 # Asking for a topic must not create it; what is wrong is in the errors, and not on stderr, again and again.
 _DEFAULTS = {"log_level": "0", "allow.auto.create.topics": "false", "enable.metrics.push": "false"}
 _GONE = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
-_PASSING = {
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.LEADER_NOT_AVAILABLE,
+# The last is said where none of the partitions has one.
+_NO_LEADER = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError._NOENT}
+_PASSING = _NO_LEADER | {
     KafkaError.NOT_COORDINATOR,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
@@ -39,10 +41,11 @@ _CHECK = "check KAFKA_BOOTSTRAP_SERVERS, security.protocol in KAFKA_CONFIG, and 
 
 
 def kafka_offsets(settings: Settings, expected: Rows) -> Collected:
-    """One row per consumer group, topic and partition that the brokers have; a topic that they lack has none.
+    """One row per consumer group, topic and partition.
 
-    A partition whose offsets were not told has no row. A group that was not told has rows without committed offset,
-    which is otherwise NULL where it never committed: the lag does not depend on it.
+    A partition that the brokers lack, or that has no leader, has a row without offsets; one whose offsets were not told
+    for another reason has none. A group that was not told has rows without committed offset, which is otherwise NULL
+    where it never committed: the lag does not depend on it.
     """
     deadline = time.monotonic() + SECONDS - _TIMEOUT
     try:
@@ -71,33 +74,46 @@ def kafka_offsets(settings: Settings, expected: Rows) -> Collected:
 
 def _collect(admin: AdminClient, config: dict[str, Any], expected: Rows, left: Callable[[], float]) -> Collected:
     partitions, problems = _partitions(admin, {row["topic"] for row in expected}, left)
+    rows = [
+        _row(row["consumer_group"], TopicPartition(row["topic"], partition))
+        for row in expected
+        if partitions.get(row["topic"]) == []
+        for partition in range(int(row["partitions"]))
+    ]
+    if rows and not any(partitions.values()) and not problems:
+        problems = [NOTHING]
     wanted = {row["consumer_group"]: list[TopicPartition]() for row in expected}
     for row in expected:
         wanted[row["consumer_group"]] += partitions.get(row["topic"], [])
     wanted = {group: members for group, members in sorted(wanted.items()) if members}
     if not wanted:
-        return Collected([], problems)
+        return Collected(rows, problems)
     with ThreadPoolExecutor(len(wanted)) as pool:
         committed = {g: pool.submit(_committed, config, g, members, left) for g, members in wanted.items()}
         offsets, failed = _log_offsets(admin, [p for members in partitions.values() for p in members], left)
     problems += _by_topic("", failed)
-    rows = []
+    offsets |= {at: (None, None) for at, error in failed.items() if error.code() in _NO_LEADER | _GONE}
     for group, members in wanted.items():
         commits, failed = committed[group].result()
         problems += _by_topic(f"group {group}: ", failed) if isinstance(failed, dict) else [f"group {group}: {failed}"]
         for at in members:
             if at in offsets:
                 start, end = offsets[at]
-                row = {"consumer_group": group, "topic": at.topic, "partition": at.partition}
-                row |= {"log_start_offset": start, "log_end_offset": end, "committed_offset": commits.get(at)}
-                rows.append(row)
+                rows.append(_row(group, at, start, end, None if end is None else commits.get(at)))
     return Collected(rows, problems)
+
+
+def _row(
+    group: str, at: TopicPartition, start: int | None = None, end: int | None = None, committed: int | None = None
+) -> dict[str, Any]:
+    offsets = {"log_start_offset": start, "log_end_offset": end, "committed_offset": committed}
+    return {"consumer_group": group, "topic": at.topic, "partition": at.partition} | offsets
 
 
 def _partitions(
     admin: AdminClient, names: set[str], left: Callable[[], float]
 ) -> tuple[dict[str, list[TopicPartition]], list[str]]:
-    """The partitions of each topic that the brokers have, and what they say of those that they do not tell."""
+    """The partitions of each topic, none if the brokers lack it, and what they say of those that they do not tell."""
     found, problems = {}, []
     listed = admin.list_topics(timeout=left()).topics
     for name in sorted(names):
@@ -105,15 +121,17 @@ def _partitions(
         topic = listed[name] if name in listed else admin.list_topics(name, timeout=left()).topics[name]
         if topic.error is None:
             found[name] = [TopicPartition(name, partition) for partition in sorted(topic.partitions)]
-        elif topic.error.code() not in _GONE:
+        elif topic.error.code() in _GONE:
+            found[name] = []
+        else:
             problems.append(f"topic {name}: {_why(topic.error)}")
     return found, problems
 
 
 def _log_offsets(
-    admin: AdminClient, partitions: list[TopicPartition], left: Callable[[], float], again: bool = True
-) -> tuple[dict[TopicPartition, tuple[int, int]], dict[TopicPartition, KafkaError]]:
-    """Start and end of each log, by one request a broker for each; those that failed are asked for once more."""
+    admin: AdminClient, partitions: list[TopicPartition], left: Callable[[], float], pauses: tuple[int, ...] = _PAUSES
+) -> tuple[dict[TopicPartition, tuple[Any, Any]], dict[TopicPartition, KafkaError]]:
+    """Start and end of each log, by one request a broker for each; those that failed for a moment are asked again."""
     timeout = left()
     asked = [
         admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=timeout)
@@ -129,9 +147,11 @@ def _log_offsets(
         except FutureTimeout:
             failed[at] = KafkaError(KafkaError._TIMED_OUT)
     passing = [at for at, error in failed.items() if error.code() in _PASSING]
-    if again and passing:
-        time.sleep(1)  # a new leader is soon elected
-        more, _ = _log_offsets(admin, passing, left, again=False)
+    if pauses and passing:
+        time.sleep(pauses[0])
+        with suppress(KafkaException):
+            admin.list_topics(timeout=left())  # or it goes on by the leaders that it knows
+        more, _ = _log_offsets(admin, passing, left, pauses[1:])
         found |= more
         failed = {at: error for at, error in failed.items() if at not in more}
     return found, failed

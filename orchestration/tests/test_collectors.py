@@ -1,23 +1,29 @@
 """The collectors against real protocol: an HTTP server that answers as told, and librdkafka's mock cluster."""
 
 import base64
+import contextlib
+import gzip
 import http.server
 import json
 import os
+import random
+import re
 import socket
 import threading
 import time
+import tracemalloc
+import zlib
 from collections.abc import Iterator
 from email.utils import formatdate
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from confluent_kafka import KafkaError
 
-from orchestration import collectors
+from orchestration import collectors, runner
 from orchestration.collectors import gather, kafka, web
-from orchestration.collectors.base import Collected, CollectorError, redact
+from orchestration.collectors.base import Collected, CollectorError, redact, redactor
 from orchestration.collectors.confluent_metrics import consumer_lag
 from orchestration.collectors.connect import connector_status
 from orchestration.collectors.kafka import kafka_offsets
@@ -26,7 +32,7 @@ from orchestration.tests.conftest import Warehouse
 from orchestration.tests.mock_kafka import FIND_COORDINATOR, LIST_OFFSETS, OFFSET_FETCH, MockKafka, requests_sent
 
 T1 = "2026-03-02T12:05:00Z"
-EXPECTED = [{"topic": "orders", "consumer_group": "sink"}, {"topic": "not-there", "consumer_group": "sink"}]
+EXPECTED = [{"topic": topic, "consumer_group": "sink", "partitions": 2} for topic in ("orders", "not-there")]
 PASSWORD = "c0nnect+p4ss"
 
 
@@ -51,7 +57,9 @@ class Web:
                 for name, value in headers.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(said.encode() if isinstance(said, str) else json.dumps(said).encode())
+                said = said if isinstance(said, str | bytes) else json.dumps(said)
+                with contextlib.suppress(OSError):
+                    self.wfile.write(said.encode() if isinstance(said, str) else said)
 
             do_GET = do_POST = answer
 
@@ -214,6 +222,31 @@ def test_a_connect_that_does_not_tell_is_an_error_that_says_what_to_do(
     assert PASSWORD not in str(error.value)
 
 
+@pytest.mark.parametrize(("packed", "body"), [(True, _connector()), (False, _connector()), (True, "x")])
+def test_an_answer_may_be_packed(server: Web, packed: bool, body: Any) -> None:
+    sent = gzip.compress(json.dumps(body).encode()) if packed and body != "x" else b"x" if packed else json.dumps(body)
+    server.says(sent, **({"Content-Encoding": "gzip"} if packed else {}))
+    if body == "x":
+        with pytest.raises(CollectorError, match="not JSON"):
+            _status(server)
+    else:
+        assert len(_status(server).rows) == 3
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_an_answer_without_end_is_refused_and_not_kept(server: Web, packed: bool) -> None:
+    pack = zlib.compressobj(wbits=31)
+    some = bytes(1_000_000)
+    body = b"".join([*(pack.compress(some) for _ in range(500)), pack.flush()]) if packed else some * 60
+    server.says(body, **({"Content-Encoding": "gzip"} if packed else {}))
+    tracemalloc.start()
+    with pytest.raises(CollectorError, match="Kafka Connect: the answer has more than 50 MB: check"):
+        _status(server)
+    assert tracemalloc.get_traced_memory()[1] < 250_000_000
+    tracemalloc.stop()
+    assert len(server.asked) == 1
+
+
 def test_what_passes_is_asked_for_again(server: Web) -> None:
     server.says("", 500).says("", 429, Retry_After="4").says(_connector())
     assert len(_status(server).rows) == 3
@@ -321,8 +354,6 @@ def test_of_half_malformed_points_the_rest_lands(server: Web, bad: Any) -> None:
     ],
 )
 def test_of_a_group_that_is_refused_the_others_land(server: Web, status: int, body: Any, expected: str) -> None:
-    import re
-
     refused, fine = (status, body, {}), (200, {"data": [_point(0, 0, 3)]}, {})
 
     class ByGroup(list[Any]):
@@ -370,6 +401,10 @@ def _offsets(cluster: MockKafka, expected: Any = BOTH, **config: str) -> Collect
     return kafka_offsets(Settings(kafka_bootstrap_servers=cluster.servers, kafka_config=config), expected)
 
 
+_NONE = dict.fromkeys(["log_start_offset", "log_end_offset", "committed_offset"])
+GONE = [{"consumer_group": "sink", "topic": "not-there", "partition": n} | _NONE for n in (0, 1)]
+
+
 def _at(found: Collected) -> set[tuple[Any, ...]]:
     return {(row["consumer_group"], row["topic"], row["partition"]) for row in found.rows}
 
@@ -379,7 +414,7 @@ def test_offsets_come_from_the_broker(cluster: MockKafka) -> None:
     found = _offsets(cluster, EXPECTED)
     row = {"consumer_group": "sink", "topic": "orders", "log_start_offset": 0, "log_end_offset": 4}
     assert found == Collected(
-        [row | {"partition": 0, "committed_offset": 3}, row | {"partition": 1, "committed_offset": None}]
+        [*GONE, row | {"partition": 0, "committed_offset": 3}, row | {"partition": 1, "committed_offset": None}]
     )
     # Asking for it has not created it.
     assert set(cluster.producer.list_topics(timeout=5).topics) == {"orders", "returns"}
@@ -404,13 +439,40 @@ def test_offsets_take_one_request_a_broker_and_one_a_group(capfd: pytest.Capture
     assert capfd.readouterr().err == ""
 
 
-def test_of_a_partition_without_leader_the_others_land(cluster: MockKafka, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kafka.time, "sleep", lambda _: None)
-    cluster.set_leader("orders", 1, -1)
-    found = _offsets(cluster)
-    assert _at(found) == {(g, *p) for g in ("sink", "other") for p in (("orders", 0), ("returns", 0), ("returns", 1))}
+def test_topics_that_are_all_gone_are_rows_without_offsets_and_a_problem(cluster: MockKafka) -> None:
+    found = _offsets(cluster, EXPECTED[1:])
+    assert found.rows == GONE
+    assert "is this the right cluster?" in found.problems[0]
+
+
+@pytest.mark.parametrize("partitions", [[1], [0, 1]])
+def test_a_partition_without_leader_is_a_row_without_offsets(
+    cluster: MockKafka, partitions: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused: list[int] = []
+    monkeypatch.setattr(kafka.time, "sleep", paused.append)
+    cluster.commit("sink", ("orders", 1, 3))
+    for partition in partitions:
+        cluster.set_leader("orders", partition, -1)
+    found = _offsets(cluster, EXPECTED[:1])
+    assert [row for row in found.rows if row["partition"] in partitions] == [
+        {"consumer_group": "sink", "topic": "orders", "partition": partition} | _NONE for partition in partitions
+    ]
+    assert [row["log_end_offset"] for row in found.rows if row["partition"] not in partitions] == [4] * (
+        2 - len(partitions)
+    )
     assert len(found.problems) == 1
-    assert "topic orders partition 1: Broker: Leader not available" in found.problems[0]
+    assert "topic orders partition " in found.problems[0]
+    assert "leader" in found.problems[0].lower()
+    assert paused == [1, 3, 6]
+
+
+def test_a_leader_that_is_elected_meanwhile_is_waited_for(cluster: MockKafka, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster.set_leader("orders", 1, -1)
+    monkeypatch.setattr(kafka.time, "sleep", lambda seconds: seconds == 3 and cluster.set_leader("orders", 1, 1))
+    found = _offsets(cluster, EXPECTED[:1])
+    assert (len(found.rows), found.problems) == (2, [])
+    assert {row["log_end_offset"] for row in found.rows} == {4}
 
 
 def test_what_failed_for_a_moment_is_asked_for_again(cluster: MockKafka, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -530,7 +592,31 @@ def test_numbers_and_booleans_of_the_configuration_are_text_to_librdkafka(
 ) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", cluster.servers)
     monkeypatch.setenv("KAFKA_CONFIG", '{"socket.timeout.ms": 10000, "socket.keepalive.enable": true}')
-    assert len(kafka_offsets(Settings(), EXPECTED).rows) == 2
+    assert len(kafka_offsets(Settings(), EXPECTED[:1]).rows) == 2
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("KAFKA_CONNECT_URL", "connect:8083/s3cr3t", "is not an address: write it like"),
+        ("KAFKA_CONNECT_URL", "http://", "is not an address: write it like"),
+        ("KAFKA_CONNECT_URL", "http://h:s3cr3t", "is not an address: write it like"),
+        ("KAFKA_CONNECT_URL", "http://me:s3cr3t@127.0.0.1:8083", "must not hold credentials: give KAFKA_CONNECT_USER"),
+        ("CONFLUENT_METRICS_URL", "ftp://s3cr3t", "is not an address: write it like"),
+        ("CONFLUENT_METRICS_URL", "https://me:s3cr3t@h", "must not hold credentials: give the Cloud API key"),
+        ("KAFKA_SECRET_ID", '{"api_secret": "s3cr3t"}', "is neither the name nor the ARN"),
+    ],
+)
+def test_a_malformed_setting_is_an_error_of_its_collector_which_hides_it(
+    monkeypatch: pytest.MonkeyPatch, setting: str, value: str, said: str
+) -> None:
+    for name, text in CLOUD.items() if "METRICS" in setting else ():
+        monkeypatch.setenv(name.upper(), text)
+    monkeypatch.setenv(setting, value)
+    (found,) = gather(Settings(), CONSUMED).values()
+    assert found.rows == []
+    assert f"{setting} {said}" in found.problems[0]
+    assert "s3cr3t" not in found.problems[0]
 
 
 # What lands.
@@ -613,7 +699,134 @@ def test_text_from_outside_lands_as_it_is(warehouse: Warehouse) -> None:
     assert landed == [("o'sink", trace.replace("\x00", ""), None, "2026-03-02 12:05:00")]
 
 
+def test_a_snapshot_of_many_rows_lands_in_steps(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"connector": f"many-{n}", "state": "RUNNING", "trace": "x" * 100} for n in range(5000)]
+    warehouse.dbt.run_operation("land_snapshot", T1, table="connector_status", rows=rows)
+    assert warehouse.sql(
+        "select count(*), count(distinct connector) from STREAMING.CONNECTOR_STATUS where connector like 'many-%'"
+    ) == [(5000, 5000)]
+
+
+def test_a_macro_whose_arguments_cannot_be_read_does_not_repeat_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner.yaml, "dump", lambda *_, **__: "s3cr3t: [\n" * 1000)
+    with pytest.raises(runner.DbtError, match=r"^land_snapshot: .*its arguments are not valid YAML") as error:
+        runner.Dbt().run_operation("land_snapshot", T1, rows=[])
+    assert "s3cr3t" not in str(error.value)
+
+
 def test_a_secret_is_found_in_an_address_and_by_its_lines_and_a_short_one_as_a_word() -> None:
     secrets = {"a+b/c=d!", "first line of a key\nsecond line of a key", "me"}
     text = "a%2Bb%2Fc%3Dd%21 a+b/c=d! second line of a key, some me"
     assert redact(text, secrets) == "*** *** ***, some ***"
+
+
+HIDDEN = 'p4ss"w/rd+\\X'
+PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEvQ+/=\nabc\n-----END RSA PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        HIDDEN,
+        json.dumps(HIDDEN)[1:-1],
+        quote(HIDDEN),
+        quote(HIDDEN, safe=""),
+        re.sub("%..", lambda found: found[0].lower(), quote(HIDDEN, safe="")),
+        base64.b64encode(HIDDEN.encode()).decode().rstrip("="),
+    ],
+)
+def test_a_secret_is_found_in_each_of_its_forms(form: str) -> None:
+    assert redact(f"by {form}, no", {HIDDEN}) == "by ***, no"
+
+
+@pytest.mark.parametrize("length", [150, 5000])
+@pytest.mark.parametrize(("width", "end"), [(64, "\n"), (76, "\r\n"), (70, "\\n"), (100, "\n    ")])
+def test_a_key_that_was_broken_into_lines_is_found(length: int, width: int, end: str) -> None:
+    key = base64.b64encode(random.Random(1).randbytes(length)).decode()
+    text = end.join(key[at : at + width] for at in range(0, len(key), width))
+    assert redact(f"key {text} is bad", {key}) == "key *** is bad"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("GET https://usr:pw@host:1/x failed", "GET https://***@host:1/x failed"),
+        ("Authorization: Bearer a.b-c, x", "Authorization: Bearer ***, x"),
+        ("{Authorization=Basic dXNyOg==}", "{Authorization=Basic ***}"),
+        ("sent Bearer abc12345", "sent Bearer ***"),
+        ('{"password": "x \\" y", "a": 1}', '{"password": ***, "a": 1}'),
+        ('{\\"client_secret\\": \\"x\\"}', '{\\"client_secret\\": ***}'),
+        ("password: x", "password: ***"),
+        ("db.password = x", "db.password = ***"),
+        ("api_key=x&apikey=x&sig=x&X-Amz-Signature=x&a=1", "api_key=***&apikey=***&sig=***&X-Amz-Signature=***&a=1"),
+        ("aws_secret_access_key=x/y+z=", "aws_secret_access_key=***"),
+        ("AWSAccessKey: x, clientSecret='x'", "AWSAccessKey: ***, clientSecret=***"),
+        ('jaas.config=X required username="u" password="x";', 'jaas.config=X required username="u" password=***;'),
+        (f"key {PEM} at", "key *** at"),
+        (f"key {PEM[:50]}", "key ***"),
+        (json.dumps({"k": PEM}), '{"k": "***"}'),
+        ("jwt eyJhbGciOi.eyJzdWIi.abc_-, x", "jwt ***, x"),
+        # Nothing to hide.
+        *((text, text) for text in (
+            "Invalid token at line 3",
+            "token expired",
+            "password:\n\tat org.x.Y(Z.java:1)",
+            "Basic authentication failed",
+            "key.converter=org.apache.kafka.connect.storage.StringConverter",
+            "https://host:8083/a?max.tokens=5",
+        )),
+    ],
+)  # fmt: skip
+def test_what_looks_like_a_secret_is_hidden_and_the_rest_is_not(text: str, shown: str) -> None:
+    assert redact(text, ()) == shown
+
+
+def test_many_secrets_and_a_text_made_to_be_slow_take_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    hide = redactor(f"{n}-secret-{n}" for n in range(25_000))
+    started = time.monotonic()
+    for part in (
+        "/",
+        "//a",
+        "eyJa.",
+        "Bearer aaaaaaaa",
+        "password",
+        'password:"',
+        "-----BEGIN PRIVATE KEY-----",
+        "\\",
+        "=",
+    ):
+        hide(part * (200_000 // len(part)))
+    assert hide("at 24999-secret-24999x") == "at ***x"
+    assert time.monotonic() - started < 10
+
+
+def test_a_connector_tells_no_secret_of_another_nor_one_as_state_or_worker(server: Web) -> None:
+    config = {
+        "x.password": "hidden-one",
+        "basic.auth.user.info": "usr:hidden-two",
+        "gcs.credentials.json": json.dumps({"private_key": "hidden-three"}),
+        "key.converter.basic.auth.user.info": "hidden-four",
+        "transforms.key.fields": "order_id",
+        "transforms.key.type": "org.apache.kafka.connect.transforms.ValueToKey",
+    }
+    text = (
+        f"private_key of order_id in {config['transforms.key.type']}: hidden-one, hidden-two, hidden-three, hidden-four"
+    )
+    answer = _connector("told", tasks=[{"id": 0, "state": "hidden-one", "worker_id": "hidden-two", "trace": text}])
+    answer |= _connector("other")
+    answer["other"]["info"]["config"] = config
+    row = _status(server.says(answer)).rows[1]
+    assert row == {
+        "connector": "told",
+        "task_id": 0,
+        "state": "***",
+        "worker_id": "***",
+        "trace": f"private_key of order_id in {config['transforms.key.type']}: ***, ***, ***, ***",
+    }
+
+
+def test_of_a_long_trace_the_start_is_kept_and_no_part_of_a_secret(server: Web) -> None:
+    trace = "x" * 9995 + PASSWORD + " " + PASSWORD + "y" * 100_000
+    task = {"id": 0, "state": "FAILED", "trace": trace}
+    landed = _status(server.says(_connector(tasks=[task]))).rows[1]["trace"]
+    assert landed == f"{'x' * 9995}*** ... and {len(trace) - 10_000} more characters"

@@ -212,12 +212,6 @@ def test_sixty_problems_with_long_texts_stay_within_slacks_limits() -> None:
     assert content.printed.endswith(f"and {60 - told} more")
 
 
-def test_a_connect_address_with_a_password_is_refused_and_hidden() -> None:
-    with pytest.raises(ValueError, match="KAFKA_CONNECT_PASSWORD") as error:
-        Settings(kafka_connect_url="http://me:s3cr3t@127.0.0.1:8083")
-    assert "s3cr3t" not in str(error.value)
-
-
 def test_a_mistyped_webhook_is_an_error_that_hides_it() -> None:
     with pytest.raises(ValueError, match="slack_webhook_url") as error:
         Settings(slack_webhook_url="hooks.slack.com/services/T000/B000/s3cr3tPart")
