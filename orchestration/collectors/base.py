@@ -116,7 +116,9 @@ def redactor(secrets: Iterable[str], most: int | None = None) -> Callable[[str],
         read, upto = (text, len(text)) if most is None else (text[: most + 2 * _PIECE], min(most, len(text)))
         kept, done = [], 0
         for at, end in sorted([*known(read), *_looks_secret(read)]):
-            if at < upto and (at > done or not kept):
+            if at >= upto:
+                break
+            if at > done or not kept:
                 kept += [text[done:at], "***"]
             done = max(done, end)
         kept.append(text[done:upto])
