@@ -147,6 +147,7 @@ OFFSETS = {
     "recreated partition 0": (0, 168, 168, 0),
     "grown partition 0":     (0, 240, 240, 0),
     "grown partition 1":     (0, 168, 168, 0),
+    "deleted partition 0":   (None, None, None, None),
 }  # fmt: skip
 
 
