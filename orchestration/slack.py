@@ -1,7 +1,6 @@
 """One Slack message per run: what failed, measured against its limit, since when, and where to read on."""
 
 import logging
-import re
 from collections import Counter
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -16,6 +15,7 @@ from slack_sdk.http_retry.builtin_handlers import (
 from slack_sdk.models.blocks import ContextBlock, HeaderBlock, MarkdownTextObject, SectionBlock
 from slack_sdk.webhook import WebhookClient
 
+from orchestration.receivers.clean import escape, plain
 from orchestration.runner import Outcome
 from orchestration.settings import Settings
 
@@ -92,17 +92,6 @@ def _runbook(problem: Outcome) -> str:
     runbook = escape(str(problem.meta.get("runbook", "-")))
     docs = Settings().streaming_ops_docs_url
     return f"{runbook} · <{docs}|docs>" if docs else runbook
-
-
-def plain(text: str, most: int = 300) -> str:
-    """Text from outside on one line, without what steers a terminal or turns the direction of writing."""
-    text = re.sub(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]+", " ", text)
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-
-def escape(text: str) -> str:
-    """Text from outside for Slack: a trace that says <!channel> must not ring anybody's phone."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def deliver(content: Message, settings: Settings) -> None:
