@@ -12,7 +12,7 @@ from orchestration.collectors.base import SECONDS, CollectorError
 
 T = TypeVar("T")
 _TRIES, _TIMEOUT, _LONGEST_PAUSE = 3, 10, 15
-_PASSING = {408, 409, 425, 429, 500, 502, 503, 504}
+PASSING = {408, 409, 425, 429, 500, 502, 503, 504}
 
 
 def client(base_url: str, user: str | None, password: str | None) -> httpx.AsyncClient:
@@ -49,8 +49,8 @@ async def ask(http: httpx.AsyncClient, what: str, advice: dict[int, str], method
             if answer.is_success:
                 return _json(answer, what, advice)
             problem = f"{what}: {_status(answer)}: {advice.get(answer.status_code, advice[0])}"
-            pause = max(pause, _retry_after(answer))
-            if answer.status_code not in _PASSING or pause > _LONGEST_PAUSE:
+            pause = max(pause, retry_after(answer))
+            if answer.status_code not in PASSING or pause > _LONGEST_PAUSE:
                 break
         if left:
             await asyncio.sleep(pause)
@@ -77,7 +77,7 @@ def _status(answer: httpx.Response) -> str:
     return f"{text} ({said[:200]})" if isinstance(said, str) else text
 
 
-def _retry_after(answer: httpx.Response) -> float:
+def retry_after(answer: httpx.Response) -> float:
     """Seconds that the answer asks to wait: a number, or a date of HTTP."""
     given = answer.headers.get("retry-after", "0")
     if given.isdecimal():
