@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from orchestration.collectors.base import redact, secrets_of
+from orchestration.collectors.web import PASSING
 from orchestration.receivers.clean import plain
 from orchestration.settings import Settings
 
@@ -125,6 +127,18 @@ def cleaned(said: str, settings: Settings, *more: str) -> str:
         parts |= {part for part in where.path.split("/") if len(part) > _SHORT}
         parts |= {part.rpartition("=")[2] for part in where.query.split("&")}
     return repr(plain(redact(said[:2000], parts - {"", "/"}), 120))
+
+
+def refusal(who: str, settings: Settings, status: int, said: str, advice: str) -> Undelivered:
+    """For an answer that is a refusal, with `advice` for one that is not passing."""
+    is_down = status in PASSING
+    return Undelivered(
+        f"{who}: HTTP {status} {cleaned(said, settings)}; "
+        f"{'it is overloaded or down: it is tried again' if is_down else advice}.",
+        # A gateway that gave up waiting does not know either.
+        certain=status != HTTPStatus.GATEWAY_TIMEOUT,
+        is_down=is_down,
+    )
 
 
 def fields(notification: Notification, most: int, entities: int = _MOST_ENTITIES) -> dict[str, Any]:

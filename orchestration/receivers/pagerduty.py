@@ -6,7 +6,7 @@ from functools import partial
 import pagerduty
 
 from orchestration.receivers import base, text
-from orchestration.receivers.base import Answer, Notification, Undelivered, cleaned, each, fields, given
+from orchestration.receivers.base import Answer, Notification, Undelivered, each, fields, given, refusal
 from orchestration.receivers.clean import plain
 from orchestration.settings import Settings
 
@@ -58,9 +58,10 @@ def _problem(error: pagerduty.Error, settings: Settings) -> Undelivered:
         return Undelivered(
             f"PagerDuty {said} ({lost}); check PAGERDUTY_URL and the network.", certain=unsent, is_down=True
         )
-    status = error.response.status_code
-    return Undelivered(
-        f"PagerDuty refused the event: HTTP {status} {cleaned(error.response.text, settings)}. A 4xx means that "
-        "PAGERDUTY_ROUTING_KEY is no key of an Events API v2 integration, or of another region than PAGERDUTY_URL.",
-        is_down=status in _PASSING,
+    return refusal(
+        "PagerDuty refused the event",
+        settings,
+        error.response.status_code,
+        error.response.text,
+        "PAGERDUTY_ROUTING_KEY is no key of an Events API v2 integration, or of another region than PAGERDUTY_URL",
     )

@@ -21,7 +21,7 @@ from slack_sdk.models.blocks import ContextBlock, HeaderBlock, MarkdownTextObjec
 from slack_sdk.webhook import WebhookClient
 
 from orchestration.receivers import base, text
-from orchestration.receivers.base import Answer, Notification, Undelivered, cleaned, each, given
+from orchestration.receivers.base import Answer, Notification, Undelivered, each, given, refusal
 from orchestration.receivers.clean import escape, literal, plain, unsigned
 from orchestration.settings import Settings
 
@@ -122,11 +122,8 @@ def _post(settings: Settings, notifications: list[Notification]) -> None:
         body["channel"] = notifications[0].channel
     response = _asked(lambda: client.send_dict(body), "SLACK_WEBHOOK_URL")
     if response.status_code != HTTPStatus.OK or response.body != "ok":
-        raise _refusal(
-            f"HTTP {response.status_code} {cleaned(response.body, settings)}. "
-            "A 4xx means that SLACK_WEBHOOK_URL is revoked or mistyped; make a new one in the Slack app's settings.",
-            response.status_code,
-        )
+        advice = "SLACK_WEBHOOK_URL is revoked or mistyped; make a new one in the Slack app's settings"
+        raise refusal("Slack refused the message", settings, response.status_code, response.body, advice)
 
 
 def _reply(settings: Settings, notifications: list[Notification]) -> str | None:
@@ -160,22 +157,16 @@ def _say(settings: Settings, notification: Notification, channel: str, thread: s
         code, status = str(error.response.get("error")), error.response.status_code
         if thread and code in _GONE:
             raise _Gone(f"Slack does not know the thread any more: {code}.") from None
-        raise _refusal(
-            f"HTTP {status} {cleaned(code, settings)}, for channel {plain(channel, 80)}. Check that the app is in the "
-            "channel, and that SLACK_BOT_TOKEN (xoxb-...) has the scope chat:write.",
+        refused = refusal(
+            f"Slack refused the message for {plain(channel, 80)}",
+            settings,
             status,
             code,
-        ) from None
+            "check that the app is in the channel, and that SLACK_BOT_TOKEN (xoxb-...) has the scope chat:write",
+        )
+        refused.certain &= code not in _UNSURE
+        raise refused from None
     return f"{said['channel']}/{said['ts']}" if said.get("channel") and said.get("ts") else None
-
-
-def _refusal(problem: str, status: int, code: str = "") -> Undelivered:
-    """What nobody can say of a gateway that gave up waiting, is whether Slack has the message."""
-    return Undelivered(
-        f"Slack refused the message: {problem}",
-        certain=status != HTTPStatus.GATEWAY_TIMEOUT and code not in _UNSURE,
-        is_down=status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR,
-    )
 
 
 def _asked(ask: Callable[[], T], setting: str) -> T:

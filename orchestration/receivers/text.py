@@ -7,6 +7,7 @@ from typing import Any
 
 from humanize import precisedelta
 from prefect.runtime import flow_run
+from prefect.utilities.urls import url_for
 
 from orchestration.receivers.base import Notification
 from orchestration.receivers.clean import plain
@@ -80,8 +81,7 @@ def docs_page(n: Notification, settings: Settings) -> str | None:
 
 def run_page() -> str | None:
     """The flow run that sends this, in Prefect's UI, if it is one and there is a UI."""
-    page = flow_run.ui_url if flow_run.id else None
-    return page if page and page.startswith("http") else None
+    return url_for("flow-run", flow_run.id) if flow_run.id else None
 
 
 def as_text(notifications: list[Notification], settings: Settings, clean: Callable[[str], str] = str) -> str:

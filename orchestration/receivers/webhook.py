@@ -4,15 +4,14 @@ import json
 import logging
 from collections.abc import Iterator
 from functools import partial
-from http import HTTPStatus
 
 import httpx
 from pydantic import SecretStr
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_before_delay
 
-from orchestration.collectors.web import PASSING, retry_after
+from orchestration.collectors.web import retry_after
 from orchestration.receivers import base
-from orchestration.receivers.base import Answer, Notification, Undelivered, cleaned, each, fields, given
+from orchestration.receivers.base import Answer, Notification, Undelivered, each, fields, given, refusal
 from orchestration.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -57,12 +56,9 @@ def _post(settings: Settings, url: str, notification: Notification) -> None:
     advice = "check ALERT_WEBHOOK_URL and ALERT_WEBHOOK_TOKEN"
     if answer.is_redirect:
         advice = "it leads elsewhere, where nothing is sent: set ALERT_WEBHOOK_URL to the address that answers"
-    raise Undelivered(
-        f"The webhook refused the message: HTTP {answer.status_code} {cleaned(answer.text, settings)}; {advice}.",
-        certain=answer.status_code != HTTPStatus.GATEWAY_TIMEOUT,
-        is_down=answer.status_code in PASSING,
-        pause=retry_after(answer),
-    )
+    refused = refusal("The webhook refused the message", settings, answer.status_code, answer.text, advice)
+    refused.pause = retry_after(answer)
+    raise refused
 
 
 def ping(url: SecretStr | None) -> None:

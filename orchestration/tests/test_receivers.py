@@ -437,7 +437,7 @@ def test_a_flow_that_failed_has_measured_nothing() -> None:
 def test_a_message_leads_to_the_flow_run_that_sent_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "123")
     with temporary_settings({PREFECT_UI_URL: "https://prefect.example.com"}):
-        page = "https://prefect.example.com/flow-runs/flow-run/123"
+        page = "https://prefect.example.com/runs/flow-run/123"
         assert as_text([_notification()], Settings()).endswith(f"run: {page}")
         assert f"<{page}|" in json.dumps(slack.blocks([_notification()], Settings()))
 
