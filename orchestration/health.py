@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from orchestration.receivers.clean import plain
 from orchestration.runner import Dbt
-from orchestration.slack import plain
 
 _STATES = [("ok", "green"), ("WARN", "yellow"), ("ERROR", "bold red")]
 _STALE = ("STALE", "bold yellow")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from dotenv import load_dotenv
-from pydantic import Field, HttpUrl, SecretStr, field_validator
+from pydantic import Field, HttpUrl, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _FIRST_YEAR, _LAST_YEAR = 1971, 9998
@@ -32,6 +32,21 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)
 
     slack_webhook_url: SecretStr | None = Field(None, description="Slack incoming webhook. None: messages are printed.")
+    slack_bot_token: SecretStr | None = Field(
+        None, description="Token of a Slack app (xoxb-...), instead of the webhook: a thread for each episode."
+    )
+    slack_channel: str | None = Field(None, description="Where it posts, unless an alert says another channel.")
+    slack_api_url: HttpUrl = Field(HttpUrl("https://slack.com/api/"), description="Where Slack's Web API is.")
+    pagerduty_routing_key: SecretStr | None = Field(None, description="Key of an Events API v2 integration.")
+    pagerduty_url: HttpUrl = Field(
+        HttpUrl("https://events.pagerduty.com"), description="Where that API is; the EU has another."
+    )
+    alert_webhook_url: SecretStr | None = Field(None, description="Takes every notification as JSON.")
+    alert_webhook_token: SecretStr | None = Field(None, description="Sent to it as a Bearer token.")
+    prefect_notification_block: str | None = Field(
+        None, pattern=r"^[\w-]+/[\w-]+$", description="A block of Prefect's that notifies, such as sendgrid-email/ops."
+    )
+    heartbeat_url: SecretStr | None = Field(None, description="Asked for after every tick: a dead man's switch.")
     streaming_ops_min_events: int = Field(1, ge=1, description="The transform runs from this many pending records on.")
     streaming_ops_docs_url: HttpUrl | None = Field(
         None, description="Where the docs site is published; alerts link to it."
@@ -70,11 +85,27 @@ class Settings(BaseSettings):
         except (ValueError, TypeError, AttributeError, RecursionError):
             return None
 
-    @field_validator("slack_webhook_url")
+    @field_validator("slack_webhook_url", "alert_webhook_url", "heartbeat_url")
     @classmethod
-    def _is_url(cls, url: SecretStr | None) -> SecretStr | None:
+    def _is_url(cls, url: SecretStr | None, field: ValidationInfo) -> SecretStr | None:
         if url is not None and not re.fullmatch(r"https?://[^\s/]+/\S*", url.get_secret_value()):
-            raise ValueError("must be an address such as https://hooks.slack.com/services/...")
+            like = "hooks.slack.com/services/..." if field.field_name == "slack_webhook_url" else "host/path"
+            raise ValueError(f"must be an address such as https://{like}")
+        return url
+
+    @field_validator("slack_bot_token", "pagerduty_routing_key", "alert_webhook_token")
+    @classmethod
+    def _is_token(cls, token: SecretStr | None) -> SecretStr | None:
+        """It goes into a header or a body: what was pasted with a line break is refused by nobody else so clearly."""
+        if token is not None and not re.fullmatch(r"[!-~]+", token.get_secret_value()):
+            raise ValueError("must be letters, digits and signs, without spaces and line breaks")
+        return token
+
+    @field_validator("pagerduty_url")
+    @classmethod
+    def _is_https(cls, url: HttpUrl) -> HttpUrl:
+        if url.scheme != "https":
+            raise ValueError("must begin with https://: the client takes no other")
         return url
 
 

@@ -12,9 +12,9 @@ from orchestration.collectors.base import NOTHING, Collected, Collector, Collect
 from orchestration.collectors.confluent_metrics import consumer_lag
 from orchestration.collectors.connect import connector_status
 from orchestration.collectors.kafka import kafka_offsets
+from orchestration.receivers.clean import plain
 from orchestration.runner import Dbt, DbtError, Outcome
 from orchestration.settings import Settings
-from orchestration.slack import plain
 
 logger = logging.getLogger(__name__)
 

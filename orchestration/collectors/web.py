@@ -15,7 +15,7 @@ from orchestration.collectors.base import SECONDS, CollectorError
 T = TypeVar("T")
 _TRIES, _TIMEOUT, _LONGEST_PAUSE = 3, 10, 15
 _MOST = 50_000_000  # bytes of an answer, unpacked
-_PASSING = {408, 409, 425, 429, 500, 502, 503, 504}
+PASSING = {408, 409, 425, 429, 500, 502, 503, 504}
 
 
 def address(given: str | None, setting: str, instead: str) -> str:
@@ -69,8 +69,8 @@ async def ask(http: httpx.AsyncClient, what: str, advice: dict[int, str], method
             if answer.is_success:
                 return _json(body, what, advice)
             problem = f"{what}: {_status(answer, body)}: {advice.get(answer.status_code, advice[0])}"
-            pause = max(pause, _retry_after(answer))
-            if answer.status_code not in _PASSING or pause > _LONGEST_PAUSE:
+            pause = max(pause, retry_after(answer))
+            if answer.status_code not in PASSING or pause > _LONGEST_PAUSE:
                 break
         if left:
             await asyncio.sleep(pause)
@@ -111,7 +111,7 @@ def _status(answer: httpx.Response, body: bytes) -> str:
     return f"{text} ({said[:200]})" if isinstance(said, str) else text
 
 
-def _retry_after(answer: httpx.Response) -> float:
+def retry_after(answer: httpx.Response) -> float:
     """Seconds that the answer asks to wait: a number, or a date of HTTP."""
     given = answer.headers.get("retry-after", "0")
     if given.isdecimal():

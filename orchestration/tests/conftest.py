@@ -31,7 +31,8 @@ def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     home = tmp_path_factory.mktemp("home")
     shutil.copy(PROJECT_DIR / "profiles.example.yml", home / "profiles.yml")
     with pytest.MonkeyPatch.context() as patch:
-        mine = ("AWS_", "SLACK_", "KAFKA_", "CONFLUENT_", "STREAMING_OPS_", "DBT_", "PREFECT_", "SNOWFLAKE_")
+        mine = ("AWS_", "KAFKA_", "CONFLUENT_", "STREAMING_OPS_", "DBT_", "PREFECT_", "SNOWFLAKE_")
+        mine += ("SLACK_", "PAGERDUTY_", "ALERT_WEBHOOK_", "HEARTBEAT_")
         for name in [name for name in os.environ if name.startswith(mine)]:
             patch.delenv(name)
         patch.setenv("DBT_PROFILES_DIR", str(home))

@@ -1,0 +1,208 @@
+"""Slack: one message for a channel by an incoming webhook, or with a bot's token a thread for each episode."""
+
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from http import HTTPStatus
+from typing import Any, TypeVar
+from urllib.error import URLError
+
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
+from slack_sdk.http_retry import RetryHandler
+from slack_sdk.http_retry.builtin_handlers import (
+    ConnectionErrorRetryHandler,
+    RateLimitErrorRetryHandler,
+    ServerErrorRetryHandler,
+)
+from slack_sdk.models.blocks import ContextBlock, HeaderBlock, MarkdownTextObject, SectionBlock
+from slack_sdk.webhook import WebhookClient
+
+from orchestration.receivers import base, text
+from orchestration.receivers.base import Answer, Notification, Undelivered, each, given, refusal
+from orchestration.receivers.clean import escape, literal, plain, unsigned
+from orchestration.settings import Settings
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+# Whatever it retries the SDK logs with the webhook's address, which is a secret.
+logging.getLogger("slack_sdk").setLevel(logging.CRITICAL)
+
+# Slack takes 50 blocks of 3,000 characters, but has refused whole messages of 13,000.
+_MOST_ALERTS, _MOST_CHARACTERS, _SECTION, _HEADER = 20, 9000, 2900, 150
+_MARK = {"warn": ":warning:", "error": ":rotating_light:"}
+_LABELS = re.compile(r" (Likely causes:|First command:)")
+# A thread can be deleted, or its channel archived: then the message begins a new one.
+_GONE = {"thread_not_found", "message_not_found", "cannot_reply_to_message", "is_archived", "channel_not_found"}
+_UNSURE = {"fatal_error", "internal_error"}  # Slack's own words: some of it may have been done
+
+
+def send(notifications: list[Notification], settings: Settings) -> Iterator[Answer]:
+    """By the bot's token, if there is one; with neither it nor a webhook the message is printed."""
+    if settings.slack_bot_token:
+        yield from each(([n] for n in notifications), partial(_reply, settings))
+        return
+    channels: dict[str | None, list[Notification]] = {}
+    for notification in notifications:
+        channels.setdefault(notification.channel, []).append(notification)
+    yield from each(channels.values(), partial(_post if settings.slack_webhook_url else _print, settings))
+
+
+def blocks(notifications: list[Notification], settings: Settings) -> list[dict[str, Any]]:
+    """Slack's Block Kit for them: in full where there is room for that, else each in brief, else by name only."""
+    worst = text.worst_first(notifications)
+    for brief in (False, True):
+        sections = [_section(n, settings, brief, len(worst) == 1) for n in worst[:_MOST_ALERTS]]
+        if sum(map(len, sections)) <= _MOST_CHARACTERS:
+            break
+    while sum(map(len, sections)) > _MOST_CHARACTERS:
+        sections.pop()
+    foot = ["streaming-ops"] + ([f"<{page}|this run in Prefect>"] if (page := text.run_page()) else [])
+    if left := worst[len(sections) :]:
+        names = plain(", ".join(n.alert for n in left), 1000)
+        foot.append(f"and {len(left)} more: {literal(names)}")
+    return [
+        HeaderBlock(text=unsigned(text.title(notifications))[:_HEADER]).to_dict(),
+        *(SectionBlock(text=MarkdownTextObject(text=s, verbatim=True)).to_dict() for s in sections),
+        ContextBlock(elements=[MarkdownTextObject(text=" · ".join(foot), verbatim=True)]).to_dict(),
+    ]
+
+
+def _section(n: Notification, settings: Settings, brief: bool, alone: bool) -> str:
+    # Of one alert alone the header says the name and the state.
+    name = "" if alone else f" *{literal(plain(n.alert, 100))}*: {text.state(n)} ·"
+    mark = ":white_check_mark:" if n.kind == "resolved" else _MARK.get(n.severity, ":grey_question:")
+    said = [" ".join([f"{mark}{name}", text.when(n), *text.notes(n)])]
+    said += [f"• {literal(fact)}" for fact in text.facts(n, 2 if brief else 5)]
+    if story := "" if brief else text.story(n):
+        # Its commands are to be copied: code stays code, but no block of it may swallow the next line.
+        said.append(_LABELS.sub(r"\n*\1*", escape(story).replace("```", "")))
+    docs = text.docs_page(n, settings)
+    reads = [_link(n.runbook, "runbook") if n.runbook else "", _link(docs, "docs") if docs else ""]
+    reads += [f"owner {literal(plain(n.owner, 80))}"] if n.owner else []
+    last = " · ".join(filter(None, reads))
+    most = _SECTION - len(last)
+    body = "\n".join(said)
+    # Half of an &amp; would be read as it stands.
+    body = body if len(body) < most else re.sub(r"&[a-z]*$", "", body[: most - 2]) + "…"
+    return f"{body}\n{last}"
+
+
+def _link(target: str, label: str) -> str:
+    """A link, if it is an address that cannot end the link before its time; else its text."""
+    if re.fullmatch(r"https?://[!-;=?-{}~]{1,500}", target):
+        return f"<{target.replace('&', '&amp;')}|{label}>"
+    return f"{label} {literal(plain(target))}"
+
+
+def _content(notifications: list[Notification], settings: Settings) -> dict[str, Any]:
+    """What both ways of posting take. The text is what a notification on a phone says."""
+    worst = text.facts(notifications[0], 1)[:1] if len(notifications) == 1 else []
+    return {
+        "text": literal(" - ".join([text.title(notifications), *worst])),
+        "blocks": blocks(notifications, settings),
+        "unfurl_links": False,
+        "unfurl_media": False,
+    }
+
+
+def _print(settings: Settings, notifications: list[Notification]) -> None:
+    told = text.as_text(notifications, settings)
+    logger.warning("SLACK_WEBHOOK_URL is not set; this would have been posted:\n%s", told)
+
+
+def _post(settings: Settings, notifications: list[Notification]) -> None:
+    """By the webhook. Only a legacy one can be sent to another channel; others do not look at it."""
+    url = given(settings, "slack_webhook_url")
+    client = WebhookClient(url, timeout=base.SECONDS, retry_handlers=_retries())
+    body = _content(notifications, settings)
+    if notifications[0].channel:
+        body["channel"] = notifications[0].channel
+    response = _asked(lambda: client.send_dict(body), "SLACK_WEBHOOK_URL")
+    if response.status_code != HTTPStatus.OK or response.body != "ok":
+        advice = "SLACK_WEBHOOK_URL is revoked or mistyped; make a new one in the Slack app's settings"
+        raise refusal("Slack refused the message", settings, response.status_code, response.body, advice)
+
+
+def _reply(settings: Settings, notifications: list[Notification]) -> str | None:
+    """By the bot: the first message of an episode begins a thread, and the others reply there."""
+    (notification,) = notifications
+    channel, _, thread = (notification.reference or "").rpartition("/")
+    if channel and thread:
+        try:
+            _say(settings, notification, channel, thread)
+            return notification.reference
+        except _Gone:
+            logger.info("The thread of %s is gone: it begins a new one.", plain(notification.alert, 100))
+    return _say(settings, notification, notification.channel or given(settings, "slack_channel"))
+
+
+class _Gone(Undelivered):
+    """There is nothing any more to reply to."""
+
+
+def _say(settings: Settings, notification: Notification, channel: str, thread: str | None = None) -> str | None:
+    """Posts, and returns the reference for replies."""
+    token = given(settings, "slack_bot_token")
+    api = str(settings.slack_api_url)
+    client = WebClient(token, base_url=api, timeout=base.SECONDS, retry_handlers=_retries())
+    # Whoever left the thread alone has to see that it got worse.
+    options = {"thread_ts": thread, "reply_broadcast": notification.kind == "escalated"} if thread else {}
+    content = _content([notification], settings)
+    try:
+        said = _asked(lambda: client.chat_postMessage(channel=channel, **content, **options), "SLACK_API_URL")
+    except SlackApiError as error:
+        code, status = str(error.response.get("error")), error.response.status_code
+        if thread and code in _GONE:
+            raise _Gone(f"Slack does not know the thread any more: {code}.") from None
+        refused = refusal(
+            f"Slack refused the message for {plain(channel, 80)}",
+            settings,
+            status,
+            code,
+            "check that the app is in the channel, and that SLACK_BOT_TOKEN (xoxb-...) has the scope chat:write",
+        )
+        refused.certain &= code not in _UNSURE
+        raise refused from None
+    return f"{said['channel']}/{said['ts']}" if said.get("channel") and said.get("ts") else None
+
+
+def _asked(ask: Callable[[], T], setting: str) -> T:
+    try:
+        return ask()
+    except SlackApiError:
+        raise
+    except URLError as error:
+        why = type(error.reason).__name__
+        raise Undelivered(
+            f"Slack could not be reached ({why}); check {setting} and the network.", is_down=True
+        ) from None
+    except Exception as error:
+        raise Undelivered(
+            f"Slack took the message and did not answer ({type(error).__name__}): it may have arrived. "
+            "Look at the network, and at status.slack.com.",
+            certain=False,
+            is_down=True,
+        ) from None
+
+
+class _RateLimit(RateLimitErrorRetryHandler):
+    """Waits for as long as Slack asks, if that is not too long."""
+
+    def __init__(self, retries: int) -> None:
+        super().__init__(max_retry_count=retries)
+        self._end = time.monotonic() + base.PATIENCE
+
+    def _can_retry(self, *, response: Any = None, **asked: Any) -> bool:
+        if not super()._can_retry(response=response, **asked):
+            return False
+        pause = next((values[0] for name, values in response.headers.items() if name.lower() == "retry-after"), "1")
+        return pause.isdecimal() and time.monotonic() + int(pause) < self._end
+
+
+def _retries() -> list[RetryHandler]:
+    """What is lost while it waits for the answer may have arrived: the SDK must not send that once more."""
+    unsent = ConnectionErrorRetryHandler(max_retry_count=2, error_types=[URLError])
+    return [unsent, _RateLimit(retries=3), ServerErrorRetryHandler(max_retry_count=3)]

@@ -1,0 +1,73 @@
+"""Any other system: the notification as JSON, posted to an address; and the heartbeat, which asks for one."""
+
+import json
+import logging
+from collections.abc import Iterator
+from functools import partial
+
+import httpx
+from pydantic import SecretStr
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_before_delay
+
+from orchestration.collectors.web import retry_after
+from orchestration.receivers import base
+from orchestration.receivers.base import Answer, Notification, Undelivered, each, fields, given, refusal
+from orchestration.settings import Settings
+
+logger = logging.getLogger(__name__)
+_VERSION, _TRIES, _LONGEST = 1, 4, 4000
+
+
+def send(notifications: list[Notification], settings: Settings) -> Iterator[Answer]:
+    """Each by its own. Whoever takes them tells repeats by `dedup_key`, `kind` and `last_seen_at`."""
+    yield from each(([n] for n in notifications), partial(_persist, settings))
+
+
+def _persist(settings: Settings, notifications: list[Notification]) -> None:
+    """Asks again where that can help, and nothing can have arrived."""
+    retrying = Retrying(
+        retry=retry_if_exception(lambda e: isinstance(e, Undelivered) and e.is_down and e.certain),
+        stop=stop_after_attempt(_TRIES) | stop_before_delay(base.PATIENCE),
+        wait=lambda state: max(2 ** (state.attempt_number - 1), state.outcome.exception().pause),
+        reraise=True,
+    )
+    retrying(_post, settings, given(settings, "alert_webhook_url"), notifications[0])
+
+
+def _post(settings: Settings, url: str, notification: Notification) -> None:
+    token = given(settings, "alert_webhook_token") if settings.alert_webhook_token else ""
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+    content = json.dumps({"version": _VERSION} | fields(notification, _LONGEST))
+    try:
+        answer = httpx.post(url, content=content, headers=headers, timeout=base.SECONDS, follow_redirects=False)
+    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        raise Undelivered(
+            f"The webhook could not be reached ({type(error).__name__}); check ALERT_WEBHOOK_URL and the network.",
+            is_down=True,
+        ) from None
+    except httpx.HTTPError as error:
+        raise Undelivered(
+            f"The webhook did not answer ({type(error).__name__}): the message may have arrived. Look at its log.",
+            certain=False,
+            is_down=True,
+        ) from None
+    if answer.is_success:
+        return
+    advice = "check ALERT_WEBHOOK_URL and ALERT_WEBHOOK_TOKEN"
+    if answer.is_redirect:
+        advice = "it leads elsewhere, where nothing is sent: set ALERT_WEBHOOK_URL to the address that answers"
+    refused = refusal("The webhook refused the message", settings, answer.status_code, answer.text, advice)
+    refused.pause = retry_after(answer)
+    raise refused
+
+
+def ping(url: SecretStr | None) -> None:
+    """Tells the dead man's switch that a tick ended. That it cannot be told is logged: it will notice by itself."""
+    if url is None:
+        return
+    try:
+        httpx.get(url.get_secret_value(), timeout=5).raise_for_status()
+    except httpx.HTTPStatusError as error:
+        logger.warning("The heartbeat was refused: HTTP %d; check HEARTBEAT_URL.", error.response.status_code)
+    except Exception as error:
+        logger.warning("The heartbeat did not arrive (%s); check HEARTBEAT_URL.", type(error).__name__)
