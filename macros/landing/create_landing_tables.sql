@@ -1,4 +1,4 @@
-{# Creates the schemas and the STREAMING tables that are missing. One that is there
+{# Creates the schemas, and the tables of STREAMING and for the alerts that are missing. One that is there
    gets the columns that a later version of the project has added to it, empty; nothing
    else of it is altered: the connector and the collectors own them. #}
 {% macro create_landing_tables() -%}
@@ -21,6 +21,19 @@
     {%- set schemas = [var('landing_schema'), var('schema_prefix') ~ 'ANALYTICS', var('schema_prefix') ~ 'MONITORING'] -%}
     {%- for name in schemas if not adapter.check_schema_exists(target.database, name) %}
         {%- do adapter.create_schema(api.Relation.create(database=target.database, schema=name)) %}
+    {%- endfor %}
+    {%- set kept = {
+        'test_results': 'run_at ' ~ instant ~ ', run_id varchar, flow_run varchar, node varchar, resource_type varchar, '
+            ~ 'status varchar, level integer, row_count integer, open_level integer, open_count integer, '
+            ~ 'failing_rows variant, meta variant',
+        'notifications': 'notified_at ' ~ instant ~ ', receiver varchar, alert varchar, opened_at ' ~ instant
+            ~ ', kind varchar, level integer, outcome varchar, reference varchar, problem varchar',
+    } -%}
+    {%- for name, columns in kept.items() %}
+        {%- set table = monitoring_table(name) %}
+        {%- if adapter.get_relation(table.database, table.schema, table.identifier) is none %}
+            {%- do run_query('create table if not exists ' ~ table ~ ' (' ~ columns ~ ')') %}
+        {%- endif %}
     {%- endfor %}
     {%- set added = {'kafka_offsets': 'consumer_lag_offsets bigint', 'connector_status': 'tasks_max integer'} -%}
     {%- for name, columns in tables.items() %}

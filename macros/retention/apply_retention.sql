@@ -19,11 +19,26 @@
     {%- for name in ['kafka_offsets', 'connector_status', 'collector_runs'] if var('snapshots_retention_days') is not none -%}
         {%- do tables.update({name: ('collected_at', var('snapshots_retention_days'))}) -%}
     {%- endfor -%}
+    {#- What an open alert is computed from stays for as long as it is open. -#}
+    {%- set alerts = load_relation(ref('alerts')) -%}
+    {%- set opened_at = run_query('select min(opened_at) from ' ~ alerts ~ ' where resolved_at is null').columns[0].values()[0]
+        if alerts is not none else none -%}
+    {%- do tables.update({
+        'test_results': ('run_at', var('test_results_retention_days')),
+        'notifications': ('notified_at', var('test_results_retention_days')),
+    }) -%}
     {%- for name, (column, days) in tables.items() -%}
-        {%- set table = load_relation(landing_table(name) if column == 'collected_at' else api.Relation.create(
-            database=target.database, schema=var('schema_prefix') ~ 'MONITORING', identifier=name
-        )) -%}
+        {%- set table = load_relation(
+            landing_table(name) if column == 'collected_at'
+            else monitoring_table(name) if name in ['test_results', 'notifications']
+            else api.Relation.create(
+                database=target.database, schema=var('schema_prefix') ~ 'MONITORING', identifier=name
+            )
+        ) -%}
         {%- set keep_from = (as_of_instant() - modules.datetime.timedelta(days=days)).replace(hour=0, minute=0, second=0) -%}
+        {%- if name in ['test_results', 'notifications'] and opened_at is not none and opened_at < keep_from -%}
+            {%- set keep_from = opened_at.replace(hour=0, minute=0, second=0, microsecond=0) -%}
+        {%- endif -%}
         {%- set ends = run_query(
             'select distinct ' ~ dbt.dateadd('day', 1, "date_trunc('day', " ~ column ~ ')') ~ ' from ' ~ table
             ~ ' where ' ~ column ~ ' < ' ~ timestamp_literal(keep_from) ~ ' order by 1'

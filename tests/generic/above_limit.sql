@@ -1,6 +1,6 @@
 {# Alert: `measured` must not exceed `warn_above` and `error_above`. NULL fails.
-   `unless` is a SQL condition under which the row is not judged. #}
-{% test above_limit(model, measured, warn_above, error_above, unit, unless='1 = 0') %}
+   `unless` is a SQL condition under which the row is not judged, `topic` as in alert_rows. #}
+{% test above_limit(model, measured, warn_above, error_above, unit, unless='1 = 0', topic=none) %}
     {{ config(
         fail_calc='coalesce(max(level), 2)', warn_if='>= 1', error_if='>= 2',
         store_failures=true, schema='MONITORING', tags=['alert']
@@ -12,6 +12,7 @@
         measured=measured_text(measured, unit),
         allowed='case when ' ~ measured ~ ' > ' ~ error_above ~ " then 'at most " ~ error_above ~ "' else 'at most "
             ~ warn_above ~ "' end",
-        value=measured
+        value=measured,
+        topic=topic
     ) }}
 {% endtest %}

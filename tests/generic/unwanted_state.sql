@@ -1,7 +1,7 @@
 {# Alert: `state` is in `error_states` or `warn_states`. With `ok_states` given, the
    healthy one first, any state that none of the lists has is an error too; so is
    NULL. #}
-{% test unwanted_state(model, state, error_states=[], warn_states=[], ok_states=none) %}
+{% test unwanted_state(model, state, error_states=[], warn_states=[], ok_states=none, topic=none) %}
     {{ config(
         fail_calc='coalesce(max(level), 2)', warn_if='>= 1', error_if='>= 2',
         store_failures=true, schema='MONITORING', tags=['alert']
@@ -19,6 +19,7 @@
         level=level,
         measured="coalesce(" ~ state ~ ", 'unknown')",
         allowed="'" ~ (ok_states[0] if ok_states else 'anything but ' ~ (error_states + warn_states) | join(' or ')) ~ "'",
-        value='null'
+        value='null',
+        topic=topic
     ) }}
 {% endtest %}

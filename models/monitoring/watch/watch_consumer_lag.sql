@@ -14,6 +14,7 @@ watch_consumer_lag as (
     select
         evaluated_at,
         consumer_group || ' on ' || topic as entity,
+        topic,
         cast(sum(lag_events) as bigint) as lag_events,
         max(lag_seconds) as lag_seconds,
         coalesce('partition ' || min(case when lag_events = most_events then partition end) || ' is furthest behind, by '

@@ -11,6 +11,7 @@ watch_latency as (
     select
         evaluated_at,
         topic as entity,
+        topic,
         event_count,
         p95_seconds,
         skewed_pct,

@@ -11,6 +11,7 @@ watch_partitions as (
     select
         evaluated_at,
         topic || ' partition ' || partition || ' of ' || consumer_group as entity,
+        topic,
         state,
         expired_events,
         'landed offset ' || coalesce(cast(landed_offset as varchar), 'none') || ', log end '

@@ -11,6 +11,7 @@ watch_throughput as (
     select
         evaluated_at,
         topic as entity,
+        topic,
         events_per_minute,
         drop_pct,
         is_quiet_hour,

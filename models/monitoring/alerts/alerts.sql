@@ -1,0 +1,180 @@
+with
+
+-- A tick that was repeated has left its results twice: the worse counts.
+results as (
+
+    select
+        results.node as alert,
+        results.run_at,
+        results.level,
+        results.row_count,
+        results.open_level,
+        results.failing_rows,
+        settings.for_seconds,
+        settings.keep_firing_for_seconds,
+        lag(sign(results.level)) over (partition by results.node order by results.run_at) as previous_sign
+    from (
+        select *
+        from {{ source('monitoring', 'test_results') }}
+        where level is not null
+        qualify row_number() over (partition by node, run_at order by level desc, open_level desc) = 1
+    ) as results
+    inner join {{ ref('alert_settings') }} as settings on results.node = settings.alert
+
+),
+
+-- Runs in a row that were bad, or good.
+runs as (
+
+    select
+        *,
+        sum(case when sign(level) = previous_sign then 0 else 1 end)
+            over (partition by alert order by run_at rows between unbounded preceding and current row) as stretch
+    from results
+
+),
+
+started_runs as (
+
+    select
+        *,
+        min(run_at) over (partition by alert, stretch) as started_at
+    from runs
+
+),
+
+stretches as (
+
+    select
+        alert,
+        stretch,
+        max(level) > 0 as is_bad,
+        min(run_at) as started_at,
+        max(run_at) as ended_at,
+        -- When a bad one has been bad for long enough, a good one good.
+        min(case
+            when
+                {{ dbt.datediff('started_at', 'run_at', 'second') }}
+                >= case when level > 0 then for_seconds else keep_firing_for_seconds end
+                then run_at
+        end) as due_at
+    from started_runs
+    group by alert, stretch
+
+),
+
+-- A good stretch that was too short to resolve keeps the bad ones around it together.
+bad_stretches as (
+
+    select
+        *,
+        case
+            when lag(stretch) over (partition by alert order by stretch) is null then 1
+            when lag(due_at) over (partition by alert order by stretch) is null then 0
+            else 1
+        end as is_apart,
+        lead(started_at) over (partition by alert order by stretch) as good_at,
+        lead(due_at) over (partition by alert order by stretch) as resolved_at
+    from stretches
+    qualify is_bad
+
+),
+
+chains as (
+
+    select
+        *,
+        sum(is_apart) over (partition by alert order by stretch rows between unbounded preceding and current row) as chain
+    from bad_stretches
+
+),
+
+-- ... from the first on that fires: what only was pending, any good run ends.
+fired_chains as (
+
+    select
+        *,
+        min(case when due_at is not null then stretch end) over (partition by alert, chain) as fired_stretch
+    from chains
+
+),
+
+numbered as (
+
+    select
+        *,
+        case when stretch >= fired_stretch then fired_stretch else stretch end as episode,
+        stretch >= fired_stretch as is_fired
+    from fired_chains
+
+),
+
+episodes as (
+
+    select
+        alert,
+        episode,
+        min(started_at) as opened_at,
+        case when max(case when is_fired then 1 else 0 end) = 1 then min(due_at) end as fired_at,
+        max(stretch) as last_stretch,
+        max(ended_at) as last_seen_at,
+        {{ value_at_max('case when is_fired then resolved_at else good_at end', 'stretch') }} as resolved_at
+    from numbered
+    group by alert, episode
+
+),
+
+newest as (
+
+    select
+        alert,
+        max(run_at) as evaluated_at
+    from results
+    group by alert
+
+),
+
+alerts as (
+
+    select
+        episodes.alert,
+        episodes.opened_at,
+        episodes.fired_at,
+        episodes.last_seen_at,
+        episodes.resolved_at,
+        newest.evaluated_at,
+        count(*) as bad_runs,
+        {{ value_at_max('runs.level', 'runs.run_at') }} as level,
+        {{ value_at_max('runs.open_level', 'runs.run_at') }} as open_level,
+        {{ value_at_max('runs.row_count', 'runs.run_at') }} as entity_count,
+        {{ value_at_max('runs.failing_rows', 'runs.run_at') }} as entities
+    from episodes
+    inner join runs
+        on
+            episodes.alert = runs.alert
+            and runs.stretch between episodes.episode and episodes.last_stretch
+            and runs.level > 0
+    inner join newest on episodes.alert = newest.alert
+    group by 1, 2, 3, 4, 5, 6
+
+)
+
+select
+    alert,
+    opened_at,
+    case
+        when resolved_at is not null then 'resolved'
+        when fired_at is not null then 'firing'
+        else 'pending'
+    end as state,
+    case when level = 2 then 'error' else 'warn' end as severity,
+    open_level = 0 as is_muted,
+    fired_at,
+    last_seen_at,
+    resolved_at,
+    evaluated_at,
+    cast(bad_runs as integer) as bad_runs,
+    cast(entity_count as integer) as entity_count,
+    entities,
+    cast(open_level as integer) as open_level
+from alerts
