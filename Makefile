@@ -72,13 +72,15 @@ $(KAFKA)/.installed: orchestration/tests/kafka/pom.xml
 	@touch $@
 
 HISTORIES ?= 500
+KILLS ?= 100
 SEED := $(or $(SEED),$(shell date +%s))
 soak: export STREAMING_OPS_HISTORIES = $(shell expr $(HISTORIES) / 2)
 soak: export STREAMING_OPS_HISTORIES_TARGET = $(or $(TARGET),local)
-soak: setup ## 500 random histories, runs killed among them, against one load; HISTORIES=20 SEED=1 TARGET=snowflake
+soak: setup ## 500 random histories, runs killed among them, against one load, and 100 killed deliveries; HISTORIES=20 KILLS=5 SEED=1 TARGET=snowflake
 	@pids=(); for seed in $(SEED) $$(( $(SEED) + 1 )); do \
 	  STREAMING_OPS_SEED=$$seed python -m pytest -q -s orchestration/tests/test_exactness.py & pids+=($$!); \
-	done; failed=0; for pid in "$${pids[@]}"; do wait $$pid || failed=1; done; exit $$failed
+	done; failed=0; for pid in "$${pids[@]}"; do wait $$pid || failed=1; done; \
+	STREAMING_OPS_KILLS=$(KILLS) python -m pytest -q orchestration/tests/test_notify.py -k killed || failed=1; exit $$failed
 
 docs: setup ## the dbt docs site as one page: target/static_index.html; after a demo, for it reads the tables
 	dbt docs generate --static

@@ -56,10 +56,10 @@ console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
 
 @cache
 def warm_flows() -> Any:
-    """The flows and their parsed project, once per process: no collectors and no Slack, whatever is configured here."""
-    from orchestration import flows
+    """The flows and their parsed project, once per process: no collectors and no receivers, whatever is configured."""
+    from orchestration import flows, notify
 
-    flows.collect, flows.deliver = lambda *_: [], lambda *_: None
+    flows.collect, notify.configured = lambda *_: [], lambda _: []
     flows.project()
     release()
     return flows

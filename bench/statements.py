@@ -26,7 +26,7 @@ def count_tick(as_of: str, new_orders: bool) -> dict[str, int]:
     from snowflake.connector import SnowflakeConnection
     from snowflake.connector.cursor import SnowflakeCursor
 
-    from orchestration import flows
+    from orchestration import flows, notify
 
     sent: list[str] = []
     execute, connect = SnowflakeCursor.execute, SnowflakeConnection.connect
@@ -39,7 +39,7 @@ def count_tick(as_of: str, new_orders: bool) -> dict[str, int]:
         sent.append("login")
         return connect(self, **kwargs)
 
-    flows.collect, flows.deliver = lambda *_: [], lambda *_: None
+    flows.collect, notify.configured = lambda *_: [], lambda _: []
     with (
         patch.object(SnowflakeCursor, "execute", counted_execute),
         patch.object(SnowflakeConnection, "connect", counted_connect),

@@ -1,5 +1,7 @@
 """The command line: `python -m orchestration --help`."""
 
+import csv
+import getpass
 import logging
 import sys
 from datetime import UTC, datetime, timedelta
@@ -82,11 +84,59 @@ def status(as_of: AsOf = None) -> None:
 
 
 @app.command()
-def check(slack: Annotated[bool, typer.Option("--slack", help="Also post a test line to Slack.")] = False) -> None:
+def check() -> None:
     """Tries every connection, and compares topics and connectors with the seeds. Exit code 1 if one fails."""
     from orchestration.check import show_check
 
-    if not show_check(console, slack):
+    if not show_check(console):
+        raise typer.Exit(1)
+
+
+@app.command()
+def alerts(as_of: AsOf = None) -> None:
+    """Shows what is open, since when, and when it was last told. Exit code 1 if anything is."""
+    from orchestration.health import show_alerts
+    from orchestration.runner import Dbt
+    from orchestration.settings import parse_as_of
+
+    if not show_alerts(Dbt(), parse_as_of(as_of), console):
+        raise typer.Exit(1)
+
+
+@app.command()
+def silence(
+    comment: Annotated[str, typer.Argument(help="Why.")],
+    hours: Annotated[float, typer.Option(min=0.1, max=24 * 31, help="For how long.")] = 2,
+    alert: Annotated[str, typer.Option(help="Alerts to mute; * is any text.")] = "*",
+    entity: Annotated[str, typer.Option(help="Entities to mute, such as 'orders partition 3 *'.")] = "*",
+    start: Annotated[str | None, typer.Option("--from", help="From then on, ISO 8601 UTC. Default: now.")] = None,
+    by: Annotated[str | None, typer.Option(help="Who wants it. Default: the user.")] = None,
+) -> None:
+    """Adds a silence to seeds/silences.csv: the next tick takes it from there. Commit it, so that others see it."""
+    from orchestration.settings import PROJECT_DIR, parse_as_of, parse_instant
+
+    begin = parse_instant(start, "from") if start else parse_instant(parse_as_of(None), "from")
+    times = (f"{at:%Y-%m-%d %H:%M:%S}" for at in (begin, begin + timedelta(hours=hours)))
+    with (PROJECT_DIR / "seeds" / "silences.csv").open("a", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerow([alert, entity, *times, by or getpass.getuser(), comment])
+    console.print("Added to seeds/silences.csv: the next tick takes it from there. Commit it.")
+
+
+@app.command()
+def test_alert() -> None:
+    """Sends a test message through each configured receiver, and says what came back. Exit code 1 if one fails."""
+    from orchestration.notify import configured
+    from orchestration.receivers import send_test
+    from orchestration.settings import Settings
+
+    settings, failed = Settings(), False
+    for receiver in configured(settings):
+        for answer in send_test(receiver, settings):
+            failed = failed or not answer.accepted
+            console.print(
+                f"{receiver}: {'accepted' if answer.accepted else answer.problem}", highlight=False, markup=False
+            )
+    if failed:
         raise typer.Exit(1)
 
 

@@ -17,10 +17,10 @@ from rich.text import Text
 from orchestration.collectors import gather
 from orchestration.collectors.base import Collected, Rows, redact, secrets_of
 from orchestration.credentials import CredentialsError, fetch_snowflake_secret, with_kafka_secret
+from orchestration.receivers import RECEIVERS
 from orchestration.receivers.clean import plain
 from orchestration.runner import Dbt, DbtError
 from orchestration.settings import PROJECT_DIR, Settings, parse_as_of
-from orchestration.slack import DeliveryError, Message, deliver
 
 Line = tuple[str, str, str]  # connection, state, what works or what to fix
 _OK, _FAILED, _NOT = "ok", "FAILED", "not configured"
@@ -36,8 +36,8 @@ _REMEDIES = {
 }
 
 
-def show_check(console: Console, post: bool = False) -> bool:
-    """Prints a line for each connection; returns whether all that is configured works. Posts to Slack if told to."""
+def show_check(console: Console) -> bool:
+    """Prints a line for each connection; returns whether all that is configured works."""
     settings = Settings()
     topics, connectors = _seed("expected_topics"), _seed("expected_connectors")
     with ThreadPoolExecutor(1) as pool:
@@ -46,7 +46,7 @@ def show_check(console: Console, post: bool = False) -> bool:
         found = gathering.result()
     lines += [*_secret("Kafka", settings, with_kafka_secret), *_offsets(settings, topics, found.get("kafka_offsets"))]
     lines += [*_connect(connectors, found.get("connector_status"))]
-    lines += [*_slack(settings, post), *_prefect()]
+    lines += [*_receivers(settings), *_prefect()]
     table = Table(box=box.SIMPLE_HEAD, title="Connections", title_justify="left")
     for column in ("connection", "state", "what works, or what to fix"):
         table.add_column(column, overflow="fold", no_wrap=column != "what works, or what to fix")
@@ -151,17 +151,12 @@ def _secret(owner: str, settings: Settings, fetch: Callable[[Settings], Any]) ->
         yield what, _FAILED, str(error)
 
 
-def _slack(settings: Settings, post: bool) -> Iterator[Line]:
-    if settings.slack_webhook_url is None:
-        yield "Slack", _NOT, "set SLACK_WEBHOOK_URL; until then messages are printed"
-    elif not post:
-        yield "Slack", _OK, "a webhook is set; --slack posts a line to it"
-    else:
-        try:
-            deliver(Message("streaming-ops: a test line from `python -m orchestration check`.", []), settings)
-            yield "Slack", _OK, "posted a test line"
-        except DeliveryError as error:
-            yield "Slack", _FAILED, str(error)
+def _receivers(settings: Settings) -> Iterator[Line]:
+    for name, receiver in RECEIVERS.items():
+        if receiver.is_configured(settings):
+            yield name, _OK, "is set; `python -m orchestration test-alert` sends a test message"
+        else:
+            yield name, _NOT, "alerts are printed, while no receiver is set" if name == "slack" else "see README.md"
 
 
 def _prefect() -> Iterator[Line]:

@@ -13,9 +13,10 @@ from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLi
 from prefect.context import FlowRunContext
 
 from orchestration.collectors import collect
+from orchestration.notify import DeliveryError, deliver, tell_faults
+from orchestration.receivers import ping
 from orchestration.runner import Dbt, DbtError, Outcome
 from orchestration.settings import Settings, parse_as_of, parse_instant
-from orchestration.slack import deliver, message
 
 logger = logging.getLogger(__name__)
 PREPARED = "resource_type:seed tag:staging"
@@ -98,12 +99,20 @@ def apply_retention(as_of: str) -> list[Outcome]:
 
 @task(name="deliver")
 def report(run: str, as_of: str, outcomes: list[Outcome]) -> None:
-    """Posts what failed. A firing alert is a finding; what could not be computed is then raised as a fault."""
-    firing = any(outcome.is_problem and outcome.is_alert for outcome in outcomes)
-    rows = project().query("{{ alert_status() }}", as_of) if firing else []
-    if content := message(run, as_of, outcomes, rows):
-        deliver(content, Settings())
+    """Tells what is due of the alerts. A firing alert is a finding; what could not be computed is a fault: it is told
+    by this process itself, and raised. So is a receiver that did not take what it was sent."""
+    refused: list[str] = []
+    try:
+        if any(outcome.is_alert for outcome in outcomes):
+            refused += deliver(project(), as_of)
+    except DbtError as error:
+        outcomes = [*outcomes, Outcome("pending_notifications", "run", "error", str(error))]
+    refused += tell_faults(run, as_of, [outcome for outcome in outcomes if outcome.is_broken])
+    for problem in refused:
+        logger.error("%s", problem)
     raise_if_broken(outcomes)
+    if refused:
+        raise DeliveryError("\n".join(refused))
 
 
 @flow(name="monitor-streaming")
@@ -122,12 +131,14 @@ def streaming_dbt_transform(as_of: str | None = None) -> None:
 
 @flow(name="streaming-tick")
 def streaming_tick(as_of: str | None = None) -> None:
-    """The whole tick. A monitor that fails must not stop the transform: its error is raised after it."""
+    """The whole tick. A monitor that fails must not stop the transform: its error is raised after it. Where all went
+    well, the heartbeat says so: whoever expects it rings when it stays away."""
     as_of = parse_as_of(as_of)
     try:
         step(monitor_streaming, as_of)
     finally:
         step(streaming_dbt_transform, as_of)
+    ping(Settings().heartbeat_url)
 
 
 @flow(name="nightly-batch")

@@ -1,5 +1,6 @@
 """The health table: every alert's last measurement against its limit, and how fresh ANALYTICS.FCT_ORDERS is."""
 
+import json
 from typing import Any
 
 from rich import box
@@ -23,6 +24,22 @@ select
     (select count(*) from {{ ref('rejected_order_events') }}) as rejected,
     (select pending from ({{ pending_records() }}) as waiting) as pending,
     {{ dbt.datediff('(select max(loaded_at) from ' ~ ref('fct_orders') ~ ')', as_of(), 'second') }} as age_seconds
+"""
+
+# What is open, and what was resolved in the last day.
+_ALERTS = """
+select
+    alerts.alert, alerts.state, alerts.severity, alerts.is_muted, alerts.opened_at, alerts.resolved_at, alerts.bad_runs,
+    alerts.entity_count, {{ variant_to_json('alerts.entities') }} as entities, told.receivers, told.told_at
+from {{ ref('alerts') }} as alerts
+left join (
+    select alert, opened_at, max(notified_at) as told_at, count(distinct receiver) as receivers
+    from {{ source('monitoring', 'notifications') }}
+    where outcome = 'accepted'
+    group by alert, opened_at
+) as told on alerts.alert = told.alert and alerts.opened_at = told.opened_at
+where alerts.resolved_at is null or alerts.resolved_at > {{ dbt.dateadd('day', -1, as_of()) }}
+order by alerts.resolved_at is not null, alerts.opened_at
 """
 
 
@@ -68,3 +85,32 @@ def _show_orders(dbt: Dbt, as_of: str, console: Console) -> None:
         f"{int(facts['pending']):,} records pending, {int(facts['rejected']):,} rejected.",
         soft_wrap=True,
     )
+
+
+def show_alerts(dbt: Dbt, as_of: str, console: Console) -> bool:
+    """Prints the open alerts and those resolved in the last day, and when they were last told; whether none is open."""
+    rows = dbt.query(_ALERTS, as_of)
+    if not rows:
+        console.print("No alert is open, and none was in the last day.")
+        return True
+    table = Table(box=box.SIMPLE_HEAD, title="Alerts, UTC", title_justify="left")
+    for column in ("alert", "state", "from", "to", "bad runs", "worst", "last told"):
+        table.add_column(column, overflow="fold", no_wrap=column in ("alert", "state"))
+    for row in rows:
+        worst, *_ = json.loads(row["entities"] or "[]") or [{"entity": "", "measured": ""}]
+        muted_by = f", muted by {worst.get('muted_by')}" if row["is_muted"] and not row["resolved_at"] else ""
+        others = f" and {int(row['entity_count']) - 1} more" if int(row["entity_count"]) > 1 else ""
+        state = f"{row['state']}, {row['severity']}"
+        told = f"{str(row['told_at'])[5:16]} to {row['receivers']}" if row["told_at"] else "nobody"
+        times = (str(row[name])[5:16] if row[name] else "" for name in ("opened_at", "resolved_at"))
+        cells = (
+            row["alert"],
+            state,
+            *times,
+            str(row["bad_runs"]),
+            f"{worst['entity']}: {worst['measured']}{others}{muted_by}",
+            told,
+        )
+        table.add_row(*(Text(plain(str(cell), 160)) for cell in cells))
+    console.print(table)
+    return all(row["resolved_at"] for row in rows)

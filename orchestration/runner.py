@@ -12,7 +12,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -49,10 +49,7 @@ class Outcome:
     resource_type: str
     status: str  # dbt's own: success, pass, warn, fail, error, skipped
     message: str
-    description: str = ""
-    meta: dict[str, Any] = field(default_factory=dict)
     is_alert: bool = False
-    page: str | None = None  # in dbt docs, of the view that a test looks at: a test has none of its own
 
     @property
     def is_problem(self) -> bool:
@@ -139,6 +136,12 @@ class Dbt:
         table = result.result.results[0].agate_table
         names = [name.lower() for name in table.column_names]
         return [dict(zip(names, row.values(), strict=True)) for row in table.rows]
+
+    def descriptions(self) -> dict[str, str]:
+        """What each test means, by its name."""
+        with self._profiles_dir() as profiles_dir:
+            self._parse(profiles_dir)
+        return {n.name: _clean(n.description) for n in self._manifest.nodes.values() if n.resource_type == "test"}
 
     def run_operation(self, macro: str, as_of: str, **arguments: Any) -> None:
         """Runs a macro that changes the warehouse."""
@@ -245,8 +248,12 @@ def _checked(result: dbtRunnerResult, errors: list[str], has_results: bool = Fal
 
 
 def _is_kept(node: Any) -> bool:
-    """A view of a parsed project stays what it is; but one of staging follows the columns that the connector adds."""
-    return node.config.materialized == "view" and "staging" not in node.tags
+    """A view of a parsed project stays what it is; but one of staging follows the columns that the connector adds.
+
+    A hook is run whatever is selected.
+    """
+    is_view = node.config.materialized == "view" and "staging" not in node.tags
+    return is_view or node.resource_type == "operation"
 
 
 def _outcome(result: Any) -> Outcome:
@@ -256,10 +263,7 @@ def _outcome(result: Any) -> Outcome:
         resource_type=str(node.resource_type),
         status=str(result.status),
         message=_clean(result.message or ""),
-        description=_clean(node.description),
-        meta=dict(node.config.meta or {}),
         is_alert="alert" in node.tags,
-        page=getattr(node, "attached_node", None),
     )
 
 

@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     streaming_ops_docs_url: HttpUrl | None = Field(
         None, description="Where the docs site is published; alerts link to it."
     )
+    streaming_ops_runbook_url: HttpUrl | None = Field(
+        None, description="Where README.md and what else alerts name as runbook is; they link to it."
+    )
     streaming_ops_duckdb_path: Path = Field(PROJECT_DIR / "warehouse.duckdb", description="File of the `local` target.")
 
     streaming_ops_schema_prefix: str = Field("", pattern=r"^\w*$", description="A sandbox: put before the schemas.")

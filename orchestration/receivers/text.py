@@ -100,7 +100,7 @@ def _fact(entity: dict[str, Any], n: Notification) -> str:
     since = _minute(entity.get("since") or n.opened_at)
     told = {
         "": entity.get("measured"),
-        "allowed ": entity.get("allowed"),
+        "expected ": entity.get("allowed"),
         "since ": f"{since} UTC" if since != _minute(n.opened_at) else None,
     }
     known = ", ".join(f"{name}{value}" for name, value in told.items() if value is not None)

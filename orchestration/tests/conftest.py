@@ -1,9 +1,12 @@
 """A warehouse for the tests: generated orders in a DuckDB file that is built once and copied for each test."""
 
+import http.server
+import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ import pytest
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 # The first healthy tick; every test goes on from here.
 T0 = "2026-03-02T12:00:00Z"
+SECRET = "T000/B000/s3cr3tPart"
 
 _BUILD = f"""
 from orchestration import flows
@@ -65,8 +69,9 @@ class Warehouse:
 
         self.file, self.flows = file, flows
         self.dbt = flows.project()
-        # Another file: nothing was built in it by this process.
+        # Another file: nothing was built in it by this process, and nobody was told of a fault.
         self.dbt.built.forget()
+        (Path(os.environ["DBT_TARGET_PATH"]) / "faults.json").unlink(missing_ok=True)
 
     def sql(self, *statements: str) -> list[tuple[Any, ...]]:
         """Runs statements straight in DuckDB, as the outside world would; returns the last one's rows."""
@@ -98,6 +103,47 @@ def warehouse(base_warehouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     shutil.copy(base_warehouse, file)
     monkeypatch.setenv("STREAMING_OPS_DUCKDB_PATH", str(file))
     return Warehouse(file)
+
+
+class Receiver:
+    """A webhook on loopback that answers with each of `answers` in turn: (status, body, headers)."""
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[int, str, dict[str, str]]] = []
+        self.received: list[dict[str, Any]] = []
+        receiver = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                receiver.received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                status, body, headers = receiver.answers.pop(0) if receiver.answers else (200, "ok", {})
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body.encode())
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}/services/{SECRET}"
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.server.shutdown()
+    receiver.server.server_close()
+
+
+@pytest.fixture
+def slack(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> Receiver:
+    """The receiver, as Slack's webhook of the flows."""
+    monkeypatch.setenv("SLACK_WEBHOOK_URL", receiver.url)
+    return receiver
 
 
 Change = Callable[[Warehouse], Any]

@@ -138,7 +138,8 @@ def _do_empty(file: str, has_begun: bool) -> None:
         for (table,) in cursor.fetchall():
             schema, name = table.split(".")
             if name not in seeds:
-                cursor.execute(f"{'delete from' if has_begun or schema == 'STREAMING' else 'drop table'} {table}")
+                is_emptied = has_begun or schema == "STREAMING" or name in ("TEST_RESULTS", "NOTIFICATIONS")
+                cursor.execute(f"{'delete from' if is_emptied else 'drop table'} {table}")
 
 
 def _do_land(file: str, rows: list[tuple[str | None, str | None]], empty: bool = False) -> None:

@@ -12,9 +12,9 @@ from rich.console import Console
 from orchestration import check
 from orchestration.collectors import kafka, web
 from orchestration.runner import DbtError
+from orchestration.tests.conftest import Receiver
 from orchestration.tests.mock_kafka import OFFSET_FETCH, MockKafka
 from orchestration.tests.test_collectors import Web
-from orchestration.tests.test_slack import Receiver, receiver  # noqa: F401
 
 REFUSED = KafkaError.TOPIC_AUTHORIZATION_FAILED
 GROUP, SINK = "connect-snowflake-orders-sink", "snowflake-orders-sink"
@@ -45,14 +45,14 @@ class Place:
     def query(self, *_: Any) -> list[Any]:
         return []
 
-    def run(self, post: bool = False) -> tuple[bool, dict[str, tuple[str, str]]]:
+    def run(self) -> tuple[bool, dict[str, tuple[str, str]]]:
         """Whether all is well, and by connection its state and text."""
         if not self.connect.answers:
             status = {"connector": {"state": self.state, "worker_id": "w"}, "tasks": self.tasks}
             self.connect.says({self.name: {"status": status, "info": {"config": self.config}}})
         console = Console(width=400, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
         with temporary_settings({PREFECT_API_URL: self.prefect.url, PREFECT_API_KEY: "pr3fect-k3y"}):
-            well = check.show_check(console, post)
+            well = check.show_check(console)
         said = console.export_text()
         assert not [secret for secret in (*SECRETS.values(), "pr3fect-k3y") if secret in said]
         lines = [line for line in said.splitlines() if any(s in line for s in ("  ok  ", "FAILED", "not configured"))]
@@ -81,7 +81,10 @@ def test_all_that_is_right_is_ok(place: Place) -> None:
         f"connector {SINK}": "ok",
         "Prefect API": "ok",
         "Metrics API": "not configured",
-        "Slack": "not configured",
+        "slack": "not configured",
+        "pagerduty": "not configured",
+        "webhook": "not configured",
+        "prefect": "not configured",
         "AWS secret of Snowflake": "not configured",
         "AWS secret of Kafka": "not configured",
     }
@@ -106,16 +109,9 @@ def test_the_metrics_api_stands_in_for_brokers_and_yields_to_them(place: Place) 
     assert (lines["Metrics API"][0], lines["Kafka brokers"][0]) == ("ok", "not configured")
 
 
-def test_slack_is_posted_to_only_if_told(place: Place, receiver: Receiver) -> None:  # noqa: F811
-    place.patch.setenv("SLACK_WEBHOOK_URL", receiver.url)
-    assert place.run()[1]["Slack"][0] == "ok"
-    assert receiver.received == []
-    assert place.run(post=True)[1]["Slack"] == ("ok", "posted a test line")
-    assert len(receiver.received) == 1
-    receiver.answers = [(404, "no_service", {})]
-    well, lines = place.run(post=True)
-    assert not well
-    assert "make a new one" in lines["Slack"][1]
+def test_a_receiver_that_is_set_is_named_and_sent_nothing(place: Place, slack: Receiver) -> None:
+    assert "test-alert" in place.run()[1]["slack"][1]
+    assert slack.received == []
 
 
 def _no_warehouse(place: Place) -> None:

@@ -19,11 +19,10 @@ from confluent_kafka.admin import NewPartitions
 
 from orchestration.collectors import collect
 from orchestration.runner import Outcome
-from orchestration.tests.conftest import PROJECT_DIR, Warehouse
+from orchestration.tests.conftest import PROJECT_DIR, Receiver, Warehouse
 from orchestration.tests.kafka import Cluster, running
 from orchestration.tests.sink import Sink
-from orchestration.tests.test_flows import _text, slack  # noqa: F401
-from orchestration.tests.test_slack import Receiver, receiver  # noqa: F401
+from orchestration.tests.test_flows import _text
 
 pytestmark = pytest.mark.kafka
 
@@ -408,7 +407,7 @@ def test_a_server_that_is_killed_fails_its_collector_alone(
     ]
 
 
-def test_from_kafka_to_slack(warehouse: Warehouse, stream: Stream, slack: Receiver) -> None:  # noqa: F811
+def test_from_kafka_to_slack(warehouse: Warehouse, stream: Stream, slack: Receiver) -> None:
     for minute in (0, 5, 10):
         warehouse.flows.streaming_tick.fn(stream.step(minute))
     assert slack.received == []
@@ -417,15 +416,18 @@ def test_from_kafka_to_slack(warehouse: Warehouse, stream: Stream, slack: Receiv
     for minute in (15, 20, 25):
         warehouse.flows.streaming_tick.fn(stream.step(minute, skipped={2}))
     text = _text(slack.received[-1])
-    assert "partition_stalled" in text
+    assert "partition_stalled: FIRING" in text
     assert "orders partition 2 of connect-snowflake-orders-sink" in text
-    assert "3 events" in text
+    assert "2 events" in text
     assert "partition 3" not in text
 
     # What waited shows in the latency for as long as its records are looked at.
-    for minute in (30, 35):
+    for minute in (30, 35, 40, 45, 50):
         warehouse.flows.streaming_tick.fn(stream.step(minute))
+    headers = [sent["blocks"][0]["text"]["text"] for sent in slack.received]
+    assert sum("partition_stalled: FIRING" in header for header in headers) == 1
+    assert any("resolved" in header for header in headers)
     told = len(slack.received)
-    warehouse.flows.streaming_tick.fn(stream.step(40))
+    warehouse.flows.streaming_tick.fn(stream.step(55))
     assert len(slack.received) == told
-    assert warehouse.sql("select count(distinct event_id) from ANALYTICS.FCT_ORDER_EVENTS") == [(9 * 6,)]
+    assert warehouse.sql("select count(distinct event_id) from ANALYTICS.FCT_ORDER_EVENTS") == [(12 * 6,)]

@@ -20,7 +20,7 @@ from orchestration import receivers
 from orchestration.receivers import RECEIVERS, Answer, Notification, base, slack
 from orchestration.receivers.text import as_text
 from orchestration.settings import Settings
-from orchestration.tests.test_slack import SECRET, Receiver, receiver  # noqa: F401
+from orchestration.tests.conftest import SECRET, Receiver
 
 TOKEN = "xoxb-s3cr3tPart-of-a-token"
 KEY = "s3cr3tPart0123456789abcdef012345"
@@ -258,7 +258,7 @@ def test_slack_is_told_what_measured_against_what_since_when_and_where_to_read_o
         "partition_stalled",
         "FIRING",
         "since 2026-03-02 12:10 UTC",
-        "orders partition 4: STALL, allowed not STALL or STOP",
+        "orders partition 4: STALL, expected not STALL or STOP",
         "144 events",
         "`python -m orchestration status &gt; now`",
         "README.md#partition_stalled",

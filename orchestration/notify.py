@@ -1,0 +1,180 @@
+"""Delivery: what is due is decided in SQL; here it is sent, and what came of it is written down.
+
+Before it is sent, so that what a killed process may have sent is known; and after, so that nothing is lost: what no
+receiver has accepted is due again in the next run. What could not be computed is told without the warehouse.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+from orchestration.receivers import RECEIVERS
+from orchestration.receivers.base import Answer, Notification
+from orchestration.runner import Dbt, Outcome
+from orchestration.settings import PROJECT_DIR, Settings
+
+logger = logging.getLogger(__name__)
+_FAULT_REPEATED = timedelta(hours=4)
+_DUE = """
+select * from {{ ref('pending_notifications') }}
+where receiver in ('{{ var("receivers") | join("', '") }}')
+order by receiver, severity, alert, opened_at
+"""
+
+
+class DeliveryError(RuntimeError):
+    """A receiver did not take what it was sent. The text says what to do, and never has a secret."""
+
+
+def configured(settings: Settings) -> list[str]:
+    """Names of the receivers that can be sent to; Slack prints where it is not configured, and nothing else is."""
+    return [name for name, receiver in RECEIVERS.items() if receiver.is_configured(settings)] or ["slack"]
+
+
+def deliver(dbt: Dbt, as_of: str) -> list[str]:
+    """Sends what is due of the alerts; returns what went wrong. Raises DbtError if the warehouse does not say."""
+    settings = Settings()
+    rows = dbt.query(_DUE, as_of, receivers=configured(settings))
+    if not rows:
+        return []
+    meanings = dbt.descriptions()
+    due = [_notification(row | {"description": meanings.get(row["alert"], "")}, settings) for row in rows]
+    _record(dbt, as_of, ((notification, "attempted", None, None) for notification in due))
+    problems = []
+    for _, notifications in groupby(due, key=lambda notification: notification.receiver):
+        answers = list(send(list(notifications), settings))
+        problems += [answer.problem for answer in answers if answer.problem]
+        known = [answer for answer in answers if answer.accepted or answer.certain]
+        _record(
+            dbt,
+            as_of,
+            ((a.notification, "accepted" if a.accepted else "refused", a.reference, a.problem) for a in known),
+        )
+    return list(dict.fromkeys(problems))
+
+
+def send(notifications: list[Notification], settings: Settings) -> Iterable[Answer]:
+    """Sends to one receiver."""
+    return RECEIVERS[notifications[0].receiver].send(notifications, settings)
+
+
+def _runbook(page: str | None, settings: Settings) -> str | None:
+    """Its address, where the settings say whereabouts it is."""
+    base = settings.streaming_ops_runbook_url
+    return urljoin(f"{str(base).rstrip('/')}/", page) if base and page else page
+
+
+def _notification(row: dict[str, Any], settings: Settings) -> Notification:
+    as_they_are = ("receiver", "channel", "alert", "kind", "severity", "description", "owner", "model", "reference")
+    return Notification(
+        **{name: row[name] for name in as_they_are},
+        opened_at=str(row["opened_at"]),
+        last_seen_at=str(row["last_seen_at"]),
+        resolved_at=str(row["resolved_at"]) if row["resolved_at"] else None,
+        runbook=_runbook(row["runbook"], settings),
+        bad_runs=int(row["bad_runs"]),
+        entities=json.loads(row["entities"] or "[]"),
+        entity_count=int(row["entity_count"]),
+        may_have_arrived=bool(row["may_have_arrived"]),
+    )
+
+
+def _record(dbt: Dbt, as_of: str, attempts: Iterable[tuple[Notification, str, str | None, str | None]]) -> None:
+    rows = [
+        {
+            "receiver": notification.receiver,
+            "alert": notification.alert,
+            "opened_at": notification.opened_at,
+            "kind": notification.kind,
+            "level": 2 if notification.severity == "error" else 1,
+            "outcome": outcome,
+            "reference": reference,
+            "problem": problem,
+        }
+        for notification, outcome, reference, problem in attempts
+    ]
+    if rows:
+        dbt.run_operation("record_notifications", as_of, rows=rows)
+
+
+def tell_faults(run: str, as_of: str, broken: list[Outcome]) -> list[str]:
+    """Tells of a run that could not do its work, without the warehouse: once, every four hours, and when it is over.
+
+    Returns what went wrong. What was told is in a file beside the parsed project, for the next run is another process.
+    """
+    file = PROJECT_DIR / os.environ.get("DBT_TARGET_PATH", "target") / "faults.json"
+    faults, settings, problems = _read(file), Settings(), []
+    fault = faults.setdefault(run, {"opened_at": as_of, "runs": 0, "told": {}})
+    fault["runs"] += bool(broken)
+    told = fault["told"]
+    for receiver in configured(settings) if broken else list(told):
+        kind = _kind(told.get(receiver), as_of) if broken else "resolved"
+        if kind is None:
+            continue
+        for answer in send([_fault(receiver, run, as_of, kind, fault, broken)], settings):
+            problems += [answer.problem] if answer.problem else []
+            if answer.accepted and broken:
+                told[receiver] = {"at": as_of, "reference": answer.reference}
+            elif answer.accepted:
+                del told[receiver]
+    if not (broken or told):
+        del faults[run]
+    if faults or file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.with_suffix(".new").write_text(json.dumps(faults))
+        file.with_suffix(".new").replace(file)
+    return problems
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def _kind(told: dict[str, Any] | None, as_of: str) -> str | None:
+    if told is None:
+        return "firing"
+    since = datetime.fromisoformat(as_of) - datetime.fromisoformat(told["at"])
+    return "repeated" if since >= _FAULT_REPEATED else None
+
+
+def _fault(
+    receiver: str, run: str, as_of: str, kind: str, fault: dict[str, Any], broken: list[Outcome]
+) -> Notification:
+    entities = [
+        {
+            "entity": f"{o.resource_type} {o.name}",
+            "measured": o.status,
+            "allowed": "success",
+            "detail": o.message,
+            "level": 2,
+        }
+        for o in broken
+    ]
+    return Notification(
+        receiver=receiver,
+        channel=None,
+        alert=f"{run} failed",
+        opened_at=fault["opened_at"],
+        kind=kind,
+        severity="error",
+        last_seen_at=as_of,
+        resolved_at=None if broken else as_of,
+        bad_runs=fault["runs"],
+        entities=entities[:20],
+        entity_count=len(entities),
+        description="A run could not do its work: what it did not evaluate is as it was, and is not told again.",
+        owner="",
+        runbook=_runbook("README.md#when-a-run-fails", Settings()),
+        model=None,
+        may_have_arrived=False,
+        reference=(fault["told"].get(receiver) or {}).get("reference"),
+    )
