@@ -107,7 +107,7 @@ def report(run: str, as_of: str, outcomes: list[Outcome]) -> None:
             refused += deliver(project(), as_of)
     except DbtError as error:
         outcomes = [*outcomes, Outcome("pending_notifications", "run", "error", str(error))]
-    refused += tell_faults(run, as_of, [outcome for outcome in outcomes if outcome.is_broken])
+    refused += tell_faults(run, as_of, outcomes)
     for problem in refused:
         logger.error("%s", problem)
     raise_if_broken(outcomes)
@@ -153,7 +153,8 @@ def nightly_batch(as_of: str | None = None) -> None:
 def backfill(first: str, last: str, as_of: str | None = None) -> Iterator[dict[str, Any]]:
     """Loads what landed from `first` up to `last` and no run has found; yields a row for each UTC day with records.
 
-    A day at a time: an interrupted backfill is just run again. The marks of the day are evaluated again, too.
+    A day at a time: an interrupted backfill is just run again. The marks of the day are evaluated again, too, and at
+    the end what is missing still.
     """
     as_of, start, end = parse_as_of(as_of), parse_instant(first, "from"), parse_instant(last, "to")
     if start >= end:
@@ -168,6 +169,7 @@ def backfill(first: str, last: str, as_of: str | None = None) -> Iterator[dict[s
         options = ("--exclude", "order_event_buckets", "record_completeness", "--exclude-resource-type", "test")
         raise_if_broken(project().build("tag:monitoring", as_of, *options, **span))
         yield project().query(f"{{{{ backfilled_records({loaded[0]['id']}) }}}}", as_of)[0] | day
+    raise_if_broken(project().build("record_completeness+1", as_of, nightly=True))
 
 
 def raise_if_broken(outcomes: list[Outcome]) -> None:
