@@ -18,7 +18,7 @@ from orchestration.collectors.web import address, ask, client, run
 from orchestration.settings import Settings
 
 _LARGEST = 2**31 - 1
-_LONGEST_TRACE = 10_000
+_LONGEST_TRACE, _LONGEST_NAME, _MOST_MEMBERS = 10_000, 300, 10_000
 # What is no secret under a name that says just 'key', as of a transform: names of fields, a class.
 _FIELDS = re.compile(r"[a-z_]+([.,][a-z_]+)*(\.[A-Z]\w*(\$\w+)?)?")
 _ADVICE = {
@@ -52,22 +52,27 @@ def connector_status(settings: Settings, expected: Rows) -> Collected:
             raise CollectorError(f"Kafka Connect: no object of connectors, as of a worker before 2.3: {_ADVICE[0]}")
     except CollectorError as error:
         raise CollectorError(redact(str(error), secrets)) from None
-    gone = sorted({row["connector"] for row in expected if row.get("connector")} - connectors.keys())
+    names = {row["connector"] for row in expected if row.get("connector")}
+    gone = sorted(names - connectors.keys())
     found = Collected([{"connector": name, "task_id": None, "state": "MISSING"} for name in gone])
     configs = {name: _config(connector) for name, connector in connectors.items()}
     # A trace may repeat a configuration, also that of another connector.
     secrets |= {value for config in configs.values() for entry in config.items() for value in _secrets_in(*entry)}
     hide = redactor(secrets, _LONGEST_TRACE)
-    for name, connector in connectors.items():
-        for number, member in _members(connector):
-            try:
-                row = _row(name, number, member, hide)
-                if number is None:
-                    row["tasks_max"] = _whole_number(configs[name].get("tasks.max"))
-                found.rows.append(row)
-            except (LookupError, TypeError, ValueError, AttributeError):
-                what = f"connector {name}" + ("" if number is None else f", member {number} of its tasks")
-                found.problems.append(hide(f"{what}: its status is malformed: look at the worker's log"))
+    # What is expected comes first: nobody's connectors may crowd it out.
+    expected_first = sorted(connectors, key=lambda name: name not in names)
+    members = [(name, *member) for name in expected_first for member in _members(connectors[name])]
+    if len(members) > _MOST_MEMBERS:
+        found.problems.append(f"Kafka Connect: of {len(members):,} connectors and tasks {_MOST_MEMBERS:,} are landed")
+    for name, number, member in members[:_MOST_MEMBERS]:
+        try:
+            row = _row(name, number, member, hide)
+            if number is None:
+                row["tasks_max"] = _whole_number(configs[name].get("tasks.max"))
+            found.rows.append(row)
+        except (LookupError, TypeError, ValueError, AttributeError):
+            what = f"connector {name[:_LONGEST_NAME]}" + ("" if number is None else f", member {number} of its tasks")
+            found.problems.append(hide(f"{what}: its status is malformed: look at the worker's log"))
     return found
 
 
@@ -88,6 +93,8 @@ def _members(connector: Any) -> list[tuple[int | None, Any]]:
 def _row(name: str, number: int | None, member: Any, hide: Callable[[str], str]) -> dict[str, Any]:
     task_id = None if number is None else _whole_number(member["id"])
     if not (isinstance(member["state"], str) and member["state"]) or (number is not None and task_id is None):
+        raise ValueError
+    if len(name) > _LONGEST_NAME or len(member["state"]) > _LONGEST_NAME:
         raise ValueError
     # Confluent Cloud says msg.
     trace = member.get("trace") or member.get("msg")

@@ -22,7 +22,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from orchestration import collectors, runner
-from orchestration.collectors import gather, kafka, web
+from orchestration.collectors import connect, gather, kafka, web
 from orchestration.collectors.base import Collected, CollectorError, redact, redactor
 from orchestration.collectors.confluent_metrics import consumer_lag
 from orchestration.collectors.connect import connector_status
@@ -122,6 +122,24 @@ def test_a_connector_and_its_tasks_become_rows(server: Web) -> None:
     path, headers, _ = server.asked[0]
     assert path == "/base/connectors?expand=status&expand=info"
     assert headers["Authorization"] == f"Basic {base64.b64encode(f'me:{PASSWORD}'.encode()).decode()}"
+
+
+def test_what_is_expected_is_landed_first_and_no_more_than_can_be(server: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connect, "_MOST_MEMBERS", 3)
+    connectors: dict[str, Any] = {}
+    for name in ("A", "B", "C", "sink"):
+        connectors |= _connector(name, tasks=[])
+    server.says(connectors)
+    found = connector_status(Settings(kafka_connect_url=server.url), [{"connector": "sink"}])
+    assert [row["connector"] for row in found.rows] == ["sink", "A", "B"]
+    assert found.problems == ["Kafka Connect: of 4 connectors and tasks 3 are landed"]
+
+
+def test_a_connector_with_a_name_too_long_is_malformed(server: Web) -> None:
+    server.says(_connector("C" * 301, tasks=[]))
+    found = _status(server)
+    assert found.rows == []
+    assert len(found.problems[0]) < 400
 
 
 def test_an_expected_connector_that_is_gone_is_missing_also_if_it_was_the_only_one(server: Web) -> None:
