@@ -153,10 +153,12 @@ def _secret(owner: str, settings: Settings, fetch: Callable[[Settings], Any]) ->
 
 def _receivers(settings: Settings) -> Iterator[Line]:
     for name, receiver in RECEIVERS.items():
+        if name == "log":
+            continue
         if receiver.is_configured(settings):
             yield name, _OK, "is set; `python -m orchestration test-alert` sends a test message"
         else:
-            yield name, _NOT, "alerts are printed, while no receiver is set" if name == "slack" else "see README.md"
+            yield name, _NOT, "alerts are only logged, while no receiver is set" if name == "slack" else "see README.md"
 
 
 def _prefect() -> Iterator[Line]:

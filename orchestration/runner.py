@@ -137,16 +137,19 @@ class Dbt:
         names = [name.lower() for name in table.column_names]
         return [dict(zip(names, row.values(), strict=True)) for row in table.rows]
 
-    def descriptions(self) -> dict[str, str]:
-        """What each test means, by its name."""
+    def alerts(self) -> dict[str, str]:
+        """What each alert means, by its name."""
         with self._profiles_dir() as profiles_dir:
             self._parse(profiles_dir)
-        return {n.name: _clean(n.description) for n in self._manifest.nodes.values() if n.resource_type == "test"}
+        return {n.name: _clean(n.description) for n in self._manifest.nodes.values() if "alert" in n.tags}
 
     def run_operation(self, macro: str, as_of: str, **arguments: Any) -> None:
         """Runs a macro that changes the warehouse."""
         # dbt reads YAML, which knows no surrogate pair of JSON.
-        given = yaml.dump(arguments, Dumper=yaml.CSafeDumper)
+        try:
+            given = yaml.dump(arguments, Dumper=yaml.CSafeDumper)
+        except (UnicodeError, yaml.YAMLError) as error:
+            raise DbtError(f"{macro}: the arguments cannot be written as YAML: {type(error).__name__}") from None
         try:
             self._invoke("run-operation", macro, "--args", given, as_of=as_of)
         except DbtError as error:

@@ -31,7 +31,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)
 
-    slack_webhook_url: SecretStr | None = Field(None, description="Slack incoming webhook. None: messages are printed.")
+    slack_webhook_url: SecretStr | None = Field(None, description="Slack incoming webhook.")
     slack_bot_token: SecretStr | None = Field(
         None, description="Token of a Slack app (xoxb-...), instead of the webhook: a thread for each episode."
     )
@@ -115,13 +115,13 @@ class Settings(BaseSettings):
 def parse_as_of(text: str | None) -> str:
     """The instant to evaluate as `YYYY-MM-DDTHH:MM:SSZ`; now, where there is none.
 
-    Raises ValueError for what parse_instant refuses, and for an instant more than a day ahead: what is loaded there
-    stays wrong for as long, and what the retention deletes there is gone.
+    Raises ValueError for what parse_instant refuses, and for an instant of the future, but for clocks that differ: what
+    is loaded and told there stays wrong for as long, and what the retention deletes there is gone.
     """
     now = datetime.now(UTC)
     instant = now if text is None else parse_instant(text, "as-of")
-    if instant > now + timedelta(days=1):
-        raise ValueError(f"as-of is {text!r}, more than a day ahead: is the year right?")
+    if instant > now + timedelta(minutes=5):
+        raise ValueError(f"as-of is {text!r}, more than five minutes ahead: is the year right?")
     return f"{instant:%Y-%m-%dT%H:%M:%SZ}"
 
 

@@ -1,13 +1,16 @@
 """What every receiver takes and gives, and how one that refuses is told from one that does not answer."""
 
 import logging
+import re
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import copy_context
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,11 +23,13 @@ from orchestration.settings import Settings
 
 SECONDS = 10  # for an answer
 PATIENCE = 30  # for a message with all its retries: none begins later
-BUDGET = 90  # for a call: what is not sent by then is due again in the next tick
+BUDGET = 60  # for a call: what is not sent by then is due again in the next tick
+DEADLINE = 75  # for a call, whatever happens
+_REFERENCE = re.compile(r"[ -~]{1,300}")
 _MOST_ENTITIES, _SHORT = 20, 8
 
-# Both tell addresses, which may be secrets, at level INFO or below.
-for _logger in ("httpx", "apprise"):
+# They tell addresses, which may be secrets, at level INFO or below.
+for _logger in ("httpx", "apprise", "urllib3"):
     logging.getLogger(_logger).setLevel(logging.WARNING)
 
 
@@ -36,7 +41,7 @@ class Notification:
     channel: str | None  # for Slack, where it is not the webhook's own or SLACK_CHANNEL
     alert: str  # name of the dbt test, or of a flow that failed
     opened_at: str
-    kind: str  # firing, escalated, repeated, resolved
+    kind: str  # firing, escalated, widened, repeated, resolved
     severity: str  # warn, error
     last_seen_at: str
     resolved_at: str | None
@@ -81,6 +86,18 @@ class Undelivered(Exception):
         self.pause = pause  # seconds after which it wants to be asked again
 
 
+def within(seconds: float, run: Callable[[], None]) -> bool:
+    """Runs it for so long at the most, and returns whether it ended.
+
+    A time-out is for each piece of an answer, and who sends a byte a second never meets one. What is left behind ends
+    with the process.
+    """
+    thread = Thread(target=copy_context().run, args=(run,), daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return not thread.is_alive()
+
+
 def each(batches: Iterable[list[Notification]], send: Callable[[list[Notification]], str | None]) -> Iterator[Answer]:
     """Sends one batch after the other; once the receiver is down or time is up, the rest is not tried.
 
@@ -103,7 +120,7 @@ def each(batches: Iterable[list[Notification]], send: Callable[[list[Notificatio
             if not left and time.monotonic() > end:
                 left = f"Not tried: those before it took {BUDGET} s. It is due again."
         for notification in batch:
-            known = reference or notification.reference
+            known = reference if reference and _REFERENCE.fullmatch(reference) else notification.reference
             yield Answer(notification, not problem, known, problem or None, certain)
 
 

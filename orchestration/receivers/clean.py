@@ -2,9 +2,12 @@
 
 import re
 
-# What steers a terminal, breaks a line or turns the direction of writing; and half of a surrogate pair, which no
-# receiver takes.
-_STEERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
+# What steers a terminal, breaks a line, turns the direction of writing or is not seen at all; and half of a surrogate
+# pair, which no receiver takes.
+_STEERS = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff"
+    r"\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e007f]+"
+)
 # Slack cannot escape what makes text bold, struck out or code: letters that look like it, and do nothing.
 _MARKUP = str.maketrans("*~`", "∗∼ʼ")  # noqa: RUF001
 # Receivers behind a Prefect block read mentions, HTML and Markdown, each its own: none is left to read.

@@ -8,6 +8,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.error import URLError
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
@@ -18,7 +19,7 @@ from slack_sdk.http_retry.builtin_handlers import (
     ServerErrorRetryHandler,
 )
 from slack_sdk.models.blocks import ContextBlock, HeaderBlock, MarkdownTextObject, SectionBlock
-from slack_sdk.webhook import WebhookClient
+from slack_sdk.webhook import WebhookClient, WebhookResponse
 
 from orchestration.receivers import base, text
 from orchestration.receivers.base import Answer, Notification, Undelivered, each, given, refusal
@@ -26,6 +27,8 @@ from orchestration.receivers.clean import escape, literal, plain, unsigned
 from orchestration.settings import Settings
 
 T = TypeVar("T")
+_MOST_BYTES = 65_536  # of an answer
+_DIGITS = 6  # of seconds to wait
 logger = logging.getLogger(__name__)
 # Whatever it retries the SDK logs with the webhook's address, which is a secret.
 logging.getLogger("slack_sdk").setLevel(logging.CRITICAL)
@@ -40,14 +43,14 @@ _UNSURE = {"fatal_error", "internal_error"}  # Slack's own words: some of it may
 
 
 def send(notifications: list[Notification], settings: Settings) -> Iterator[Answer]:
-    """By the bot's token, if there is one; with neither it nor a webhook the message is printed."""
+    """By the bot's token, if there is one, else by the webhook."""
     if settings.slack_bot_token:
         yield from each(([n] for n in notifications), partial(_reply, settings))
         return
     channels: dict[str | None, list[Notification]] = {}
     for notification in notifications:
         channels.setdefault(notification.channel, []).append(notification)
-    yield from each(channels.values(), partial(_post if settings.slack_webhook_url else _print, settings))
+    yield from each(channels.values(), partial(_post, settings))
 
 
 def blocks(notifications: list[Notification], settings: Settings) -> list[dict[str, Any]]:
@@ -108,15 +111,34 @@ def _content(notifications: list[Notification], settings: Settings) -> dict[str,
     }
 
 
-def _print(settings: Settings, notifications: list[Notification]) -> None:
-    told = text.as_text(notifications, settings)
-    logger.warning("SLACK_WEBHOOK_URL is not set; this would have been posted:\n%s", told)
+class _Stays(HTTPRedirectHandler):
+    """Follows nobody elsewhere: what leads there would get the token, and the message would be lost on the way."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+_OPENER = build_opener(_Stays)
+
+
+class _Webhook(WebhookClient):
+    def _perform_http_request_internal(self, url: str, req: Request) -> WebhookResponse:
+        with _OPENER.open(req, timeout=self.timeout) as answer:
+            body = answer.read(_MOST_BYTES).decode(errors="replace")
+            return WebhookResponse(url=url, status_code=answer.status, body=body, headers=answer.headers)
+
+
+class _Bot(WebClient):
+    def _perform_urllib_http_request_internal(self, url: str, req: Request) -> dict[str, Any]:
+        with _OPENER.open(req, timeout=self.timeout) as answer:
+            body = answer.read(_MOST_BYTES).decode(errors="replace")
+            return {"status": answer.status, "headers": answer.headers, "body": body}
 
 
 def _post(settings: Settings, notifications: list[Notification]) -> None:
     """By the webhook. Only a legacy one can be sent to another channel; others do not look at it."""
     url = given(settings, "slack_webhook_url")
-    client = WebhookClient(url, timeout=base.SECONDS, retry_handlers=_retries())
+    client = _Webhook(url, timeout=base.SECONDS, retry_handlers=_retries())
     body = _content(notifications, settings)
     if notifications[0].channel:
         body["channel"] = notifications[0].channel
@@ -147,9 +169,9 @@ def _say(settings: Settings, notification: Notification, channel: str, thread: s
     """Posts, and returns the reference for replies."""
     token = given(settings, "slack_bot_token")
     api = str(settings.slack_api_url)
-    client = WebClient(token, base_url=api, timeout=base.SECONDS, retry_handlers=_retries())
+    client = _Bot(token, base_url=api, timeout=base.SECONDS, retry_handlers=_retries())
     # Whoever left the thread alone has to see that it got worse.
-    options = {"thread_ts": thread, "reply_broadcast": notification.kind == "escalated"} if thread else {}
+    options = {"thread_ts": thread, "reply_broadcast": notification.kind in ("escalated", "widened")} if thread else {}
     content = _content([notification], settings)
     try:
         said = _asked(lambda: client.chat_postMessage(channel=channel, **content, **options), "SLACK_API_URL")
@@ -199,7 +221,7 @@ class _RateLimit(RateLimitErrorRetryHandler):
         if not super()._can_retry(response=response, **asked):
             return False
         pause = next((values[0] for name, values in response.headers.items() if name.lower() == "retry-after"), "1")
-        return pause.isdecimal() and time.monotonic() + int(pause) < self._end
+        return pause.isdecimal() and len(pause) < _DIGITS and time.monotonic() + int(pause) < self._end
 
 
 def _retries() -> list[RetryHandler]:

@@ -13,7 +13,13 @@ from orchestration.receivers.base import Notification
 from orchestration.receivers.clean import plain
 from orchestration.settings import Settings
 
-_KINDS = {"firing": "firing", "escalated": "escalated", "repeated": "still firing", "resolved": "resolved"}
+_KINDS = {
+    "firing": "firing",
+    "escalated": "escalated",
+    "widened": "widened",
+    "repeated": "still firing",
+    "resolved": "resolved",
+}
 _REPEAT = "(repeat: an earlier attempt may have arrived)"
 _LONG_KINDS, _LONG, _SHORT = ("firing", "escalated"), 1500, 300
 
@@ -39,7 +45,7 @@ def state(n: Notification) -> str:
         return f"resolved after {_lasted(n.opened_at, n.resolved_at or n.last_seen_at)}"
     if n.kind == "repeated":
         return f"still firing for {_lasted(n.opened_at, n.last_seen_at)}"
-    return f"escalated to {n.severity}" if n.kind == "escalated" else "FIRING"
+    return {"escalated": f"escalated to {n.severity}", "widened": "firing for more"}.get(n.kind, "FIRING")
 
 
 def when(n: Notification) -> str:
@@ -57,16 +63,21 @@ def facts(n: Notification, most: int = 5) -> list[str]:
     if n.kind == "resolved":
         names = ", ".join(plain(str(e.get("entity")), 80) for e in n.entities[:most] if e.get("entity"))
         return [f"was: {names}{_more(n.entity_count - most)}"] if names else []
-    told = [plain(_fact(entity, n)) for entity in n.entities[:most]]
+    entities = n.entities
+    if n.kind == "widened":
+        # What is new is the news.
+        entities = sorted(entities, key=lambda entity: str(entity.get("since") or ""), reverse=True)
+    told = [plain(_fact(entity, n)) for entity in entities[:most]]
     rest = n.entity_count - len(told)
     return [*told, f"and {rest} more"] if told and rest > 0 else told
 
 
 def story(n: Notification) -> str:
-    """The description, whose first command is of use when it begins; nothing when it is over."""
+    """The description, whose causes and first command are of use when it begins; nothing when it is over."""
     if n.kind == "resolved":
         return ""
-    return plain(" ".join(n.description.split()), _LONG if n.kind in _LONG_KINDS else _SHORT)
+    said = " ".join(n.description.split())
+    return plain(said, _LONG) if n.kind in _LONG_KINDS else plain(said.partition(" Likely causes:")[0], _SHORT)
 
 
 def notes(n: Notification) -> list[str]:

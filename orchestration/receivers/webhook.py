@@ -16,6 +16,8 @@ from orchestration.settings import Settings
 
 logger = logging.getLogger(__name__)
 _VERSION, _TRIES, _LONGEST = 1, 4, 4000
+_MOST_BYTES = 65_536  # of an answer
+_PATIENCE = 10  # seconds for the heartbeat
 
 
 def send(notifications: list[Notification], settings: Settings) -> Iterator[Answer]:
@@ -39,7 +41,9 @@ def _post(settings: Settings, url: str, notification: Notification) -> None:
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
     content = json.dumps({"version": _VERSION} | fields(notification, _LONGEST))
     try:
-        answer = httpx.post(url, content=content, headers=headers, timeout=base.SECONDS, follow_redirects=False)
+        with httpx.stream("POST", url, content=content, headers=headers, timeout=base.SECONDS) as answer:
+            # As it comes: unpacked, a small answer may be large.
+            said = next(answer.iter_raw(_MOST_BYTES), b"").decode(errors="replace") if answer.is_error else ""
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         raise Undelivered(
             f"The webhook could not be reached ({type(error).__name__}); check ALERT_WEBHOOK_URL and the network.",
@@ -56,7 +60,7 @@ def _post(settings: Settings, url: str, notification: Notification) -> None:
     advice = "check ALERT_WEBHOOK_URL and ALERT_WEBHOOK_TOKEN"
     if answer.is_redirect:
         advice = "it leads elsewhere, where nothing is sent: set ALERT_WEBHOOK_URL to the address that answers"
-    refused = refusal("The webhook refused the message", settings, answer.status_code, answer.text, advice)
+    refused = refusal("The webhook refused the message", settings, answer.status_code, said, advice)
     refused.pause = retry_after(answer)
     raise refused
 
@@ -65,8 +69,14 @@ def ping(url: SecretStr | None) -> None:
     """Tells the dead man's switch that a tick ended. That it cannot be told is logged: it will notice by itself."""
     if url is None:
         return
+    if not base.within(_PATIENCE, partial(_ask, url.get_secret_value())):
+        logger.warning("The heartbeat took more than %d s; check HEARTBEAT_URL.", _PATIENCE)
+
+
+def _ask(url: str) -> None:
     try:
-        httpx.get(url.get_secret_value(), timeout=5).raise_for_status()
+        with httpx.stream("GET", url, timeout=5) as answer:
+            answer.raise_for_status()
     except httpx.HTTPStatusError as error:
         logger.warning("The heartbeat was refused: HTTP %d; check HEARTBEAT_URL.", error.response.status_code)
     except Exception as error:

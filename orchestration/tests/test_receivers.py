@@ -17,7 +17,7 @@ from prefect.settings import PREFECT_UI_URL, temporary_settings
 from pydantic import SecretStr
 
 from orchestration import receivers
-from orchestration.receivers import RECEIVERS, Answer, Notification, base, slack
+from orchestration.receivers import RECEIVERS, Answer, Notification, base, send, slack
 from orchestration.receivers.text import as_text
 from orchestration.settings import Settings
 from orchestration.tests.conftest import SECRET, Receiver
@@ -54,6 +54,7 @@ class Web(Receiver):
         super().__init__()
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
+        self.asked: list[str] = []
         self.over = threading.Event()
         web, post = self, self.server.RequestHandlerClass.do_POST  # type: ignore[attr-defined]
 
@@ -68,7 +69,14 @@ class Web(Receiver):
                 return
             post(handler)
 
+        def do_GET(handler: http.server.BaseHTTPRequestHandler) -> None:
+            web.asked.append(handler.path)
+            handler.send_response(200)
+            handler.end_headers()
+            handler.wfile.write(b"ok")
+
         self.server.RequestHandlerClass.do_POST = do_POST  # type: ignore[attr-defined]
+        self.server.RequestHandlerClass.do_GET = do_GET  # type: ignore[attr-defined]
         self.host = f"http://127.0.0.1:{self.server.server_port}"
         self.url = f"{self.host}/services/{SECRET}"
 
@@ -215,6 +223,7 @@ def test_nobody_listening_is_a_problem_that_does_not_tell_the_address(web: Web, 
         ("pagerduty", (202, "[]", {}), "PAGERDUTY_ROUTING_KEY"),
         ("webhook", (401, f"{TOKEN}", {}), "ALERT_WEBHOOK_TOKEN"),
         ("webhook", (302, "", {"Location": "http://127.0.0.1:1/"}), "leads elsewhere"),
+        ("slack", (429, "", {"Retry-After": "9" * 5000}), "overloaded"),
         ("prefect", (404, "", {}), "404"),
     ],
 )
@@ -229,6 +238,45 @@ def test_a_refusal_is_a_problem_at_once_and_says_what_to_do(
     assert len(web.received) == 1
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("which", ["slack", "bot", "pagerduty", "webhook"])
+def test_nobody_is_followed_elsewhere(web: Web, which: str, status: int) -> None:
+    elsewhere = Web()
+    try:
+        web.answers = [(status, "", {"Location": f"{elsewhere.url}/login"})]
+        assert not _one(web.send(which)).accepted
+        assert elsewhere.headers == []
+        assert elsewhere.asked == []
+    finally:
+        elsewhere.close()
+
+
+def test_a_receiver_that_never_ends_its_answer_holds_up_nobody(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "SECONDS", 20)
+    monkeypatch.setattr(base, "DEADLINE", 0.5)
+    monkeypatch.setenv("ALERT_WEBHOOK_URL", web.url)
+    web.answers = [(-1, "", {})]
+    first, second = _notification("a", receiver="webhook"), _notification("b", receiver="webhook")
+    answers = send([first, second], Settings())
+    assert [(answer.accepted, answer.certain) for answer in answers] == [(False, False)] * 2
+    assert "more than 0.5 s" in (answers[0].problem or "")
+
+
+@pytest.mark.parametrize("channel", ["C\ud800", "C" * 2000, "C\n'"])
+def test_a_reference_that_cannot_be_one_is_none(web: Web, channel: str) -> None:
+    web.answers = [(200, json.dumps({"ok": True, "channel": channel, "ts": "1"}), {})]
+    answer = _one(web.send("bot"))
+    assert answer.accepted
+    assert answer.reference is None
+
+
+def test_a_large_answer_is_not_read(web: Web) -> None:
+    web.answers = [(400, "x" * 10_000_000, {})]
+    assert len(_one(web.send("webhook")).problem or "") < 500
+    web.answers = [(200, "ok" + "x" * 10_000_000, {})]
+    assert len(_one(web.send("slack")).problem or "") < 500
+
+
 def test_one_refused_message_does_not_stop_the_others(web: Web) -> None:
     web.answers = [(400, "bad", {}), ACCEPTS["webhook"]]
     assert [a.accepted for a in web.send("webhook", _notification("a"), _notification("b"))] == [False, True]
@@ -239,8 +287,8 @@ def test_what_is_not_set_is_a_problem(which: str) -> None:
     name = "slack" if which == "bot" else which
     settings = Settings(slack_bot_token=TOKEN) if which == "bot" else Settings()
     answer = _one(list(RECEIVERS[name].send([_notification()], settings)))
-    assert answer.accepted is (which == "slack")
-    assert answer.accepted or "is not set" in (answer.problem or "")
+    assert not answer.accepted
+    assert "is not set" in (answer.problem or "")
     assert RECEIVERS[name].is_configured(settings) is (which == "bot")
 
 
@@ -275,6 +323,7 @@ def test_slack_is_told_what_measured_against_what_since_when_and_where_to_read_o
     [
         ({"kind": "repeated"}, "still firing for 3 hours"),
         ({"kind": "escalated"}, "escalated to error"),
+        ({"kind": "widened"}, "firing for more"),
         ({"kind": "resolved", "resolved_at": "2026-03-02 12:35:00"}, "resolved after 25 minutes"),
         ({"may_have_arrived": True}, "(repeat: an earlier attempt may have arrived)"),
         ({"entity_count": 500}, "and 499 more"),
@@ -317,18 +366,18 @@ def test_where_the_thread_is_gone_the_bot_begins_another(web: Web) -> None:
     assert web.received[1]["channel"] == "#ops"
 
 
-def test_without_a_webhook_the_message_is_printed(caplog: pytest.LogCaptureFixture) -> None:
-    assert _one(list(RECEIVERS["slack"].send([_notification()], Settings()))).accepted
-    assert "SLACK_WEBHOOK_URL is not set" in caplog.text
+def test_without_a_receiver_the_message_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    assert _one(list(RECEIVERS["log"].send([_notification()], Settings()))).accepted
+    assert "No receiver is configured (SLACK_WEBHOOK_URL" in caplog.text
     assert "orders partition 4" in caplog.text
 
 
 def test_pagerduty_has_one_alert_for_an_episode(web: Web) -> None:
-    web.answers = [ACCEPTS["pagerduty"]] * 4
+    web.answers = [ACCEPTS["pagerduty"]] * 5
     pages = {"runbook": "https://wiki.example.com", "severity": "warn"}
-    for kind in ("firing", "escalated", "repeated", "resolved"):
+    for kind in ("firing", "escalated", "widened", "repeated", "resolved"):
         web.send("pagerduty", replace(_notification(), kind=kind, **pages))
-    assert [sent["event_action"] for sent in web.received] == ["trigger"] * 3 + ["resolve"]
+    assert [sent["event_action"] for sent in web.received] == ["trigger"] * 4 + ["resolve"]
     assert {sent["dedup_key"] for sent in web.received} == {"streaming-ops/partition_stalled/2026-03-02 12:10:00"}
     assert {sent["routing_key"] for sent in web.received} == {KEY}
     payload = web.received[0]["payload"]
