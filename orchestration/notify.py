@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
-from orchestration.receivers import RECEIVERS
-from orchestration.receivers.base import Answer, Notification
-from orchestration.runner import Dbt, Outcome
+from orchestration.receivers import RECEIVERS, Notification, send
+from orchestration.runner import Dbt, DbtError, Outcome
 from orchestration.settings import PROJECT_DIR, Settings
 
 logger = logging.getLogger(__name__)
@@ -33,8 +32,8 @@ class DeliveryError(RuntimeError):
 
 
 def configured(settings: Settings) -> list[str]:
-    """Names of the receivers that can be sent to; Slack prints where it is not configured, and nothing else is."""
-    return [name for name, receiver in RECEIVERS.items() if receiver.is_configured(settings)] or ["slack"]
+    """Names of the receivers that can be sent to; the log, where there is none."""
+    return [name for name, receiver in RECEIVERS.items() if receiver.is_configured(settings)] or ["log"]
 
 
 def deliver(dbt: Dbt, as_of: str) -> list[str]:
@@ -43,25 +42,21 @@ def deliver(dbt: Dbt, as_of: str) -> list[str]:
     rows = dbt.query(_DUE, as_of, receivers=configured(settings))
     if not rows:
         return []
-    meanings = dbt.descriptions()
+    meanings = dbt.alerts()
     due = [_notification(row | {"description": meanings.get(row["alert"], "")}, settings) for row in rows]
     _record(dbt, as_of, ((notification, "attempted", None, None) for notification in due))
     problems = []
     for _, notifications in groupby(due, key=lambda notification: notification.receiver):
-        answers = list(send(list(notifications), settings))
+        answers = send(list(notifications), settings)
         problems += [answer.problem for answer in answers if answer.problem]
         known = [answer for answer in answers if answer.accepted or answer.certain]
-        _record(
-            dbt,
-            as_of,
-            ((a.notification, "accepted" if a.accepted else "refused", a.reference, a.problem) for a in known),
-        )
+        ended = [(a.notification, "accepted" if a.accepted else "refused", a.reference, a.problem) for a in known]
+        try:
+            _record(dbt, as_of, ended)
+        except DbtError as error:
+            # The others are told all the same.
+            problems.append(str(error))
     return list(dict.fromkeys(problems))
-
-
-def send(notifications: list[Notification], settings: Settings) -> Iterable[Answer]:
-    """Sends to one receiver."""
-    return RECEIVERS[notifications[0].receiver].send(notifications, settings)
 
 
 def _runbook(page: str | None, settings: Settings) -> str | None:
@@ -71,6 +66,8 @@ def _runbook(page: str | None, settings: Settings) -> str | None:
 
 
 def _notification(row: dict[str, Any], settings: Settings) -> Notification:
+    entities = json.loads(row["entities"] or "[]")
+    unmuted = [entity for entity in entities if not entity.get("muted_by")]
     as_they_are = ("receiver", "channel", "alert", "kind", "severity", "description", "owner", "model", "reference")
     return Notification(
         **{name: row[name] for name in as_they_are},
@@ -79,7 +76,8 @@ def _notification(row: dict[str, Any], settings: Settings) -> Notification:
         resolved_at=str(row["resolved_at"]) if row["resolved_at"] else None,
         runbook=_runbook(row["runbook"], settings),
         bad_runs=int(row["bad_runs"]),
-        entities=json.loads(row["entities"] or "[]"),
+        # Whatever is over was told while nothing muted it.
+        entities=entities if row["kind"] == "resolved" else unmuted,
         entity_count=int(row["entity_count"]),
         may_have_arrived=bool(row["may_have_arrived"]),
     )
@@ -89,8 +87,10 @@ def _record(dbt: Dbt, as_of: str, attempts: Iterable[tuple[Notification, str, st
     rows = [
         {
             "receiver": notification.receiver,
+            "channel": notification.channel,
             "alert": notification.alert,
             "opened_at": notification.opened_at,
+            "last_seen_at": notification.last_seen_at,
             "kind": notification.kind,
             "level": 2 if notification.severity == "error" else 1,
             "outcome": outcome,
@@ -103,21 +103,27 @@ def _record(dbt: Dbt, as_of: str, attempts: Iterable[tuple[Notification, str, st
         dbt.run_operation("record_notifications", as_of, rows=rows)
 
 
-def tell_faults(run: str, as_of: str, broken: list[Outcome]) -> list[str]:
+def tell_faults(run: str, as_of: str, outcomes: list[Outcome]) -> list[str]:
     """Tells of a run that could not do its work, without the warehouse: once, every four hours, and when it is over.
 
     Returns what went wrong. What was told is in a file beside the parsed project, for the next run is another process.
     """
     file = PROJECT_DIR / os.environ.get("DBT_TARGET_PATH", "target") / "faults.json"
     faults, settings, problems = _read(file), Settings(), []
+    # One cause breaks several steps.
+    broken = list({outcome.message: outcome for outcome in outcomes if outcome.is_broken}.values())
+    blind = sorted(o.name for o in outcomes if o.is_alert and o.status not in ("pass", "warn", "fail"))
     fault = faults.setdefault(run, {"opened_at": as_of, "runs": 0, "told": {}})
     fault["runs"] += bool(broken)
     told = fault["told"]
+    # Whoever is not configured any more cannot be told that it is over.
+    for receiver in told.keys() - set(configured(settings)):
+        del told[receiver]
     for receiver in configured(settings) if broken else list(told):
         kind = _kind(told.get(receiver), as_of) if broken else "resolved"
         if kind is None:
             continue
-        for answer in send([_fault(receiver, run, as_of, kind, fault, broken)], settings):
+        for answer in send([_fault(receiver, run, as_of, kind, fault, broken, blind)], settings):
             problems += [answer.problem] if answer.problem else []
             if answer.accepted and broken:
                 told[receiver] = {"at": as_of, "reference": answer.reference}
@@ -147,8 +153,9 @@ def _kind(told: dict[str, Any] | None, as_of: str) -> str | None:
 
 
 def _fault(
-    receiver: str, run: str, as_of: str, kind: str, fault: dict[str, Any], broken: list[Outcome]
+    receiver: str, run: str, as_of: str, kind: str, fault: dict[str, Any], broken: list[Outcome], blind: list[str]
 ) -> Notification:
+    not_evaluated = f"Not evaluated: {', '.join(blind)}. " if blind else ""
     entities = [
         {
             "entity": f"{o.resource_type} {o.name}",
@@ -171,7 +178,8 @@ def _fault(
         bad_runs=fault["runs"],
         entities=entities[:20],
         entity_count=len(entities),
-        description="A run could not do its work: what it did not evaluate is as it was, and is not told again.",
+        description="A run could not do its work. What it did not evaluate stays as it was, and is not told. "
+        f"{not_evaluated}First command: `python -m orchestration check`; then the log, logs/dbt.log.",
         owner="",
         runbook=_runbook("README.md#when-a-run-fails", Settings()),
         model=None,

@@ -75,8 +75,8 @@
     {%- endif %}
     left join {{ ref('silence_patterns') }} as silences
         on
-            '{{ model.name }}' like silences.alert_pattern
-            and breaches.entity like silences.entity_pattern
+            '{{ model.name }}' like silences.alert_pattern escape '!'
+            and breaches.entity like silences.entity_pattern escape '!'
             and breaches.evaluated_at >= silences.starts_at
             and breaches.evaluated_at < silences.ends_at
     where breaches.evaluated_at = breaches.newest_at

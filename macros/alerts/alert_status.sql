@@ -8,14 +8,14 @@
     {%- set stored = adapter.get_relation(node.database, node.schema, node.alias) %}
     {%- if stored is not none %}
     select
-        '{{ node.name }}' as alert, evaluated_at, entity, level, measured, allowed, measured_value, since, detail,
+        '{{ node.name }}' as alert, evaluated_at, entity, level, measured, allowed, measured_value, since, detail, muted_by,
         coalesce({{ age }} > {{ var('monitoring_stale_warn_seconds') }}, true) as is_stale
     from {{ stored }}
     {%- else %}
     select
         '{{ node.name }}' as alert, cast(null as datetime) as evaluated_at, cast(null as varchar) as entity, 2 as level,
         'never evaluated' as measured, cast(null as varchar) as allowed, cast(null as double) as measured_value,
-        cast(null as datetime) as since, cast(null as varchar) as detail, true as is_stale
+        cast(null as datetime) as since, cast(null as varchar) as detail, cast(null as varchar) as muted_by, true as is_stale
     {%- endif %}
     {%- endfor %}
 {%- endmacro %}

@@ -1,6 +1,7 @@
 {# On-run-end: appends what every test of a build found, and which models, seeds and
    sources failed or were skipped, to TEST_RESULTS, in one statement. Of an alert's rows
-   that are bad it takes the worst `alert_rows_kept`, those that nothing mutes first. #}
+   that are bad it takes the worst `alert_rows_kept`, those that nothing mutes first.
+   One without any row, healthy ones neither, is an error, as for dbt: nothing was measured. #}
 {% macro store_test_results(results) -%}
     {%- if not execute or flags.WHICH not in ('build', 'test') -%}{{ return('') }}{%- endif -%}
     {%- set selects = [] -%}
@@ -19,10 +20,10 @@
                 {{ as_of() }}, '{{ invocation_id }}', {{ sql_string(var('flow_run', '')) }}, '{{ node.name }}',
                 '{{ node.resource_type }}', '{{ status }}',
                 {% if is_judged -%}
-                max(level),
-                sum(case when level > 0 then 1 else 0 end),
-                max(case when muted_by is null then level else 0 end),
-                sum(case when level > 0 and muted_by is null then 1 else 0 end),
+                coalesce(max(level), 2),
+                count(case when level > 0 then 1 end),
+                coalesce(max(case when muted_by is null then level else 0 end), 2),
+                count(case when level > 0 and muted_by is null then 1 end),
                 (
                     select {{ variant_list(row, 'place') }}
                     from (

@@ -26,8 +26,8 @@
         'test_results': 'run_at ' ~ instant ~ ', run_id varchar, flow_run varchar, node varchar, resource_type varchar, '
             ~ 'status varchar, level integer, row_count integer, open_level integer, open_count integer, '
             ~ 'failing_rows variant, meta variant',
-        'notifications': 'notified_at ' ~ instant ~ ', receiver varchar, alert varchar, opened_at ' ~ instant
-            ~ ', kind varchar, level integer, outcome varchar, reference varchar, problem varchar',
+        'notifications': 'notified_at ' ~ instant ~ ', receiver varchar, channel varchar, alert varchar, opened_at ' ~ instant
+            ~ ', last_seen_at ' ~ instant ~ ', kind varchar, level integer, outcome varchar, reference varchar, problem varchar',
     } -%}
     {%- for name, columns in kept.items() %}
         {%- set table = monitoring_table(name) %}

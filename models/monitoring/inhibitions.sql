@@ -12,22 +12,34 @@ connectors as (
             when
                 not is_passing
                 and own_state not in ('RUNNING', 'STALE', 'PAUSED', 'UNASSIGNED', 'RESTARTING', 'PROVISIONING')
-                then evaluated_at
-        end) as down_at
+                then 1
+            else 0
+        end) = 1 as is_down
     from {{ ref('connector_health') }}
     group by evaluated_at, connector
 
 ),
 
-last_downs as (
+followed as (
+
+    select
+        *,
+        lead(evaluated_at) over (partition by connector order by evaluated_at) as next_at
+    from connectors
+
+),
+
+returns as (
 
     select
         evaluated_at,
         connector,
-        max(down_at) over (
+        is_down,
+        -- The first evaluation after it was down.
+        max(case when is_down then next_at end) over (
             partition by connector order by evaluated_at rows between unbounded preceding and current row
-        ) as down_at
-    from connectors
+        ) as returned_at
+    from followed
 
 ),
 
@@ -35,13 +47,15 @@ last_downs as (
 inhibitions as (
 
     select distinct
-        last_downs.evaluated_at,
+        returns.evaluated_at,
         topics.topic,
         'connector_not_running' as alert
-    from last_downs
-    inner join {{ ref('expected_topics') }} as topics on last_downs.connector = topics.connector
+    from returns
+    inner join {{ ref('expected_topics') }} as topics on returns.connector = topics.connector
     inner join {{ ref('alert_settings') }} as settings on settings.alert = 'connector_not_running'
-    where {{ dbt.datediff('last_downs.down_at', 'last_downs.evaluated_at', 'second') }} <= settings.keep_firing_for_seconds
+    where
+        returns.is_down
+        or {{ dbt.datediff('returns.returned_at', 'returns.evaluated_at', 'second') }} < settings.keep_firing_for_seconds
 
 )
 

@@ -7,17 +7,17 @@ results as (
         results.node as alert,
         results.run_at,
         results.level,
-        results.row_count,
-        results.open_level,
-        results.failing_rows,
         settings.for_seconds,
         settings.keep_firing_for_seconds,
         lag(sign(results.level)) over (partition by results.node order by results.run_at) as previous_sign
     from (
-        select *
+        select
+            node,
+            run_at,
+            max(level) as level
         from {{ source('monitoring', 'test_results') }}
         where level is not null
-        qualify row_number() over (partition by node, run_at order by level desc, open_level desc) = 1
+        group by node, run_at
     ) as results
     inner join {{ ref('alert_settings') }} as settings on results.node = settings.alert
 
@@ -51,6 +51,7 @@ stretches as (
         max(level) > 0 as is_bad,
         min(run_at) as started_at,
         max(run_at) as ended_at,
+        count(*) as run_count,
         -- When a bad one has been bad for long enough, a good one good.
         min(case
             when
@@ -116,8 +117,8 @@ episodes as (
         episode,
         min(started_at) as opened_at,
         case when max(case when is_fired then 1 else 0 end) = 1 then min(due_at) end as fired_at,
-        max(stretch) as last_stretch,
         max(ended_at) as last_seen_at,
+        sum(run_count) as bad_runs,
         {{ value_at_max('case when is_fired then resolved_at else good_at end', 'stretch') }} as resolved_at
     from numbered
     group by alert, episode
@@ -134,28 +135,25 @@ newest as (
 
 ),
 
+-- What is known of an episode is what its last bad run found.
 alerts as (
 
     select
-        episodes.alert,
-        episodes.opened_at,
-        episodes.fired_at,
-        episodes.last_seen_at,
-        episodes.resolved_at,
+        episodes.*,
         newest.evaluated_at,
-        count(*) as bad_runs,
-        {{ value_at_max('runs.level', 'runs.run_at') }} as level,
-        {{ value_at_max('runs.open_level', 'runs.run_at') }} as open_level,
-        {{ value_at_max('runs.row_count', 'runs.run_at') }} as entity_count,
-        {{ value_at_max('runs.failing_rows', 'runs.run_at') }} as entities
+        results.level,
+        results.open_level,
+        results.open_count,
+        results.row_count,
+        results.failing_rows
     from episodes
-    inner join runs
-        on
-            episodes.alert = runs.alert
-            and runs.stretch between episodes.episode and episodes.last_stretch
-            and runs.level > 0
     inner join newest on episodes.alert = newest.alert
-    group by 1, 2, 3, 4, 5, 6
+    inner join {{ source('monitoring', 'test_results') }} as results
+        on episodes.alert = results.node and episodes.last_seen_at = results.run_at
+    qualify
+        row_number() over (
+            partition by episodes.alert, episodes.opened_at order by results.level desc nulls last, results.open_level desc nulls last
+        ) = 1
 
 )
 
@@ -174,7 +172,8 @@ select
     resolved_at,
     evaluated_at,
     cast(bad_runs as integer) as bad_runs,
-    cast(entity_count as integer) as entity_count,
-    entities,
-    cast(open_level as integer) as open_level
+    cast(row_count as integer) as entity_count,
+    failing_rows as entities,
+    cast(open_level as integer) as open_level,
+    cast(open_count as integer) as open_count
 from alerts
