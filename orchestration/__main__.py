@@ -3,6 +3,7 @@
 import csv
 import getpass
 import logging
+import re
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -106,18 +107,29 @@ def alerts(as_of: AsOf = None) -> None:
 @app.command()
 def silence(
     comment: Annotated[str, typer.Argument(help="Why.")],
+    alert: Annotated[str, typer.Option(help="Alerts to mute; * is any text, and alone all of them.")],
     hours: Annotated[float, typer.Option(min=0.1, max=24 * 31, help="For how long.")] = 2,
-    alert: Annotated[str, typer.Option(help="Alerts to mute; * is any text.")] = "*",
     entity: Annotated[str, typer.Option(help="Entities to mute, such as 'orders partition 3 *'.")] = "*",
     start: Annotated[str | None, typer.Option("--from", help="From then on, ISO 8601 UTC. Default: now.")] = None,
     by: Annotated[str | None, typer.Option(help="Who wants it. Default: the user.")] = None,
 ) -> None:
     """Adds a silence to seeds/silences.csv: the next tick takes it from there. Commit it, so that others see it."""
+    from orchestration.runner import Dbt
     from orchestration.settings import PROJECT_DIR, parse_as_of, parse_instant
 
+    pattern = ".*".join(re.escape(part) for part in alert.split("*"))
+    names = Dbt().alerts()
+    if not entity:
+        raise ValueError("--entity is empty: * is any entity.")
+    if not any(re.fullmatch(pattern, name) for name in names):
+        raise ValueError(f"No alert is called {alert!r}; they are: {', '.join(sorted(names))}.")
     begin = parse_instant(start, "from") if start else parse_instant(parse_as_of(None), "from")
     times = (f"{at:%Y-%m-%d %H:%M:%S}" for at in (begin, begin + timedelta(hours=hours)))
-    with (PROJECT_DIR / "seeds" / "silences.csv").open("a", newline="") as file:
+    seed = PROJECT_DIR / "seeds" / "silences.csv"
+    ends_line = seed.read_text().endswith("\n")
+    with seed.open("a", newline="") as file:
+        # Not every editor ends the last line.
+        file.write("" if ends_line else "\n")
         csv.writer(file, lineterminator="\n").writerow([alert, entity, *times, by or getpass.getuser(), comment])
     console.print("Added to seeds/silences.csv: the next tick takes it from there. Commit it.")
 

@@ -12,7 +12,6 @@ from orchestration.receivers.clean import plain
 from orchestration.runner import Dbt
 
 _STATES = [("ok", "green"), ("WARN", "yellow"), ("ERROR", "bold red")]
-_STALE = ("STALE", "bold yellow")
 # What columns of their own need; where there is less they share one.
 _WIDE = 140
 _ORDERS = """
@@ -26,14 +25,24 @@ select
     {{ dbt.datediff('(select max(loaded_at) from ' ~ ref('fct_orders') ~ ')', as_of(), 'second') }} as age_seconds
 """
 
+_EVALUATED = """
+select
+    max(run_at) as evaluated_at,
+    {{ dbt.datediff('max(run_at)', as_of(), 'second') }} > {{ var('monitoring_stale_warn_seconds') }} as is_stale
+from {{ source('monitoring', 'test_results') }}
+where level is not null
+"""
+
 # What is open, and what was resolved in the last day.
 _ALERTS = """
 select
     alerts.alert, alerts.state, alerts.severity, alerts.is_muted, alerts.opened_at, alerts.resolved_at, alerts.bad_runs,
+    alerts.evaluated_at > alerts.last_seen_at as is_good,
     alerts.entity_count, {{ variant_to_json('alerts.entities') }} as entities, told.receivers, told.told_at
 from {{ ref('alerts') }} as alerts
 left join (
-    select alert, opened_at, max(notified_at) as told_at, count(distinct receiver) as receivers
+    select alert, opened_at, max(notified_at) as told_at,
+        {{ dbt.listagg('distinct receiver', "', '", 'order by receiver') }} as receivers
     from {{ source('monitoring', 'notifications') }}
     where outcome = 'accepted'
     group by alert, opened_at
@@ -55,11 +64,17 @@ def show_health(dbt: Dbt, as_of: str, console: Console) -> bool:
     for column in ("alert", "state", "worst entity", *(("measured", "expected", "since (UTC)") if is_wide else ())):
         table.add_column(column, overflow="fold", no_wrap=column in ("alert", "state"))
     worst = [_worst([r for r in rows if r["alert"] == alert]) for alert in sorted({r["alert"] for r in rows})]
-    for row in sorted(worst, key=lambda r: (-int(r["level"]), not r["is_stale"])):
-        # A measurement from before the monitor stopped is not healthy, whatever it says.
-        state, style = _STALE if row["is_stale"] else _STATES[int(row["level"])]
+    for row in sorted(worst, key=lambda r: (-_open_level(r), -int(r["level"]), not r["is_stale"])):
+        state, style = _STATES[int(row["level"])]
+        if row["is_stale"]:
+            # A measurement from before the monitor stopped is not healthy, whatever it says.
+            state, style = f"STALE, {state}", "bold yellow"
+        elif row["muted_by"]:
+            state, style = f"{state}, muted", "dim"
         since = str(row["since"])[5:16] if row["since"] else ""
-        cells = [plain(str(fact or ""), 120) for fact in (row["entity"], row["measured"], row["allowed"], since)]
+        muted_by = f", muted by {row['muted_by']}" if row["muted_by"] else ""
+        facts = (row["entity"], f"{row['measured'] or ''}{muted_by}", row["allowed"], since)
+        cells = [plain(str(fact or ""), 120) for fact in facts]
         if not is_wide:
             labels = ("", "", "expected ", "since ")
             cells = [", ".join(label + cell for label, cell in zip(labels, cells, strict=True) if cell)]
@@ -67,11 +82,18 @@ def show_health(dbt: Dbt, as_of: str, console: Console) -> bool:
         table.add_row(row["alert"], Text(state, style=style), *(Text(cell) for cell in cells))
     console.print(table)
     _show_orders(dbt, as_of, console)
-    return not any(int(row["level"]) > 0 or row["is_stale"] for row in worst)
+    return not any(_open_level(row) > 0 or row["is_stale"] for row in worst)
+
+
+def _open_level(row: dict[str, Any]) -> int:
+    return 0 if row["muted_by"] else int(row["level"])
 
 
 def _worst(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    return max(rows, key=lambda r: (int(r["level"]), float(r["measured_value"] or 0)))
+    def place(row: dict[str, Any]) -> tuple[float | str, ...]:
+        return -_open_level(row), -int(row["level"]), -float(row["measured_value"] or 0), str(row["entity"])
+
+    return min(rows, key=place)
 
 
 def _show_orders(dbt: Dbt, as_of: str, console: Console) -> None:
@@ -88,11 +110,18 @@ def _show_orders(dbt: Dbt, as_of: str, console: Console) -> None:
 
 
 def show_alerts(dbt: Dbt, as_of: str, console: Console) -> bool:
-    """Prints the open alerts and those resolved in the last day, and when they were last told; whether none is open."""
-    rows = dbt.query(_ALERTS, as_of)
+    """Prints the open alerts and those resolved in the last day, and when they were last told; whether it is known that
+    none is open."""
+    rows, newest = dbt.query(_ALERTS, as_of), dbt.query(_EVALUATED, as_of)[0]
+    if newest["evaluated_at"] is None or newest["is_stale"]:
+        since = f"since {newest['evaluated_at']} UTC" if newest["evaluated_at"] else "yet"
+        console.print(
+            f"Nothing was evaluated {since}: what follows may be over, and what is new is not in it. "
+            "First command: `python -m orchestration tick`, or see why the schedule does not run it."
+        )
     if not rows:
         console.print("No alert is open, and none was in the last day.")
-        return True
+        return not newest["is_stale"]
     table = Table(box=box.SIMPLE_HEAD, title="Alerts, UTC", title_justify="left")
     for column in ("alert", "state", "from", "to", "bad runs", "worst", "last told"):
         table.add_column(column, overflow="fold", no_wrap=column in ("alert", "state"))
@@ -100,7 +129,9 @@ def show_alerts(dbt: Dbt, as_of: str, console: Console) -> bool:
         worst, *_ = json.loads(row["entities"] or "[]") or [{"entity": "", "measured": ""}]
         muted_by = f", muted by {worst.get('muted_by')}" if row["is_muted"] and not row["resolved_at"] else ""
         others = f" and {int(row['entity_count']) - 1} more" if int(row["entity_count"]) > 1 else ""
-        state = f"{row['state']}, {row['severity']}"
+        # Good again, and not yet for as long as it takes.
+        state = "recovering" if row["state"] == "firing" and row["is_good"] else row["state"]
+        state = f"{state}, {row['severity']}"
         told = f"{str(row['told_at'])[5:16]} to {row['receivers']}" if row["told_at"] else "nobody"
         times = (str(row[name])[5:16] if row[name] else "" for name in ("opened_at", "resolved_at"))
         cells = (
@@ -113,4 +144,4 @@ def show_alerts(dbt: Dbt, as_of: str, console: Console) -> bool:
         )
         table.add_row(*(Text(plain(str(cell), 160)) for cell in cells))
     console.print(table)
-    return all(row["resolved_at"] for row in rows)
+    return not newest["is_stale"] and all(row["resolved_at"] for row in rows)

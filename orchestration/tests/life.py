@@ -4,6 +4,7 @@ node of every run ended.
 Landed are some 140 thousand generated records, and then, by hand, what generated streams lack.
 """
 
+import io
 import json
 import os
 import sys
@@ -12,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+from rich.console import Console
 
 from orchestration import flows
+from orchestration.health import show_alerts, show_health
 from orchestration.runner import Dbt, DbtError
 from orchestration.tests.conftest import T0
 from orchestration.tests.fake_snowflake import connect
@@ -177,6 +180,10 @@ def main() -> None:
     flow("nightly", flows.nightly_batch, T5)
     build("full refresh", "tag:streaming", T6, "--full-refresh")
     flow("tick after it", flows.streaming_tick, T6)
+    for show in (show_health, show_alerts):
+        with io.StringIO() as file:
+            show(dbt, T6, Console(width=240, file=file))
+            ended[show.__name__] = file.getvalue()
     (Path(os.environ["DBT_LOG_PATH"]) / "sent.json").write_text(json.dumps(sorted(sent)))
     print("ENDED " + json.dumps(ended, default=str))
 

@@ -5,7 +5,7 @@ import re
 
 from rich.console import Console
 
-from orchestration.health import show_health
+from orchestration.health import show_alerts, show_health
 from orchestration.tests.conftest import T0, Warehouse
 
 
@@ -38,6 +38,28 @@ def test_a_monitor_that_stopped_is_not_well(warehouse: Warehouse) -> None:
     well, text = _shown(warehouse, "2026-03-03T12:00:00Z")
     assert not well
     assert text.count("STALE") == 17
+
+
+def test_what_is_muted_says_so_and_is_well(warehouse: Warehouse) -> None:
+    warehouse.sql(
+        "insert into MONITORING.SILENCES values ('connector_*', null, timestamp '2026-03-02 12:00:00', "
+        "timestamp '2026-03-02 13:00:00', 'me', 'upgrade')"
+    )
+    warehouse.produce("2026-03-02T12:12:00Z", failed_task=1)
+    warehouse.monitor("2026-03-02T12:12:00Z")
+    well, text = _shown(warehouse, "2026-03-02T12:12:00Z", width=240)
+    assert well
+    (line,) = (line for line in text.splitlines() if "connector_not_running" in line)
+    assert "ERROR, muted" in line
+    assert "FAILED, muted by silence until 2026-03-02 13:00 UTC" in line
+
+
+def test_alerts_of_a_monitor_that_stopped_say_so(warehouse: Warehouse) -> None:
+    for as_of, is_known in ((T0, True), ("2026-03-03T12:00:00Z", False)):
+        console = Console(width=160, file=io.StringIO())
+        assert show_alerts(warehouse.dbt, as_of, console) is is_known
+        text = console.file.getvalue()  # type: ignore[attr-defined]
+        assert ("Nothing was evaluated since 2026-03-02 12:00:00 UTC" in text) is not is_known
 
 
 def test_an_alert_that_never_ran_is_not_well(warehouse: Warehouse) -> None:
