@@ -113,7 +113,8 @@ def show_alerts(dbt: Dbt, as_of: str, console: Console) -> bool:
     """Prints the open alerts and those resolved in the last day, and when they were last told; whether it is known that
     none is open."""
     rows, newest = dbt.query(_ALERTS, as_of), dbt.query(_EVALUATED, as_of)[0]
-    if newest["evaluated_at"] is None or newest["is_stale"]:
+    is_known = newest["evaluated_at"] is not None and not newest["is_stale"]
+    if not is_known:
         since = f"since {newest['evaluated_at']} UTC" if newest["evaluated_at"] else "yet"
         console.print(
             f"Nothing was evaluated {since}: what follows may be over, and what is new is not in it. "
@@ -121,7 +122,7 @@ def show_alerts(dbt: Dbt, as_of: str, console: Console) -> bool:
         )
     if not rows:
         console.print("No alert is open, and none was in the last day.")
-        return not newest["is_stale"]
+        return is_known
     table = Table(box=box.SIMPLE_HEAD, title="Alerts, UTC", title_justify="left")
     for column in ("alert", "state", "from", "to", "bad runs", "worst", "last told"):
         table.add_column(column, overflow="fold", no_wrap=column in ("alert", "state"))
@@ -144,4 +145,4 @@ def show_alerts(dbt: Dbt, as_of: str, console: Console) -> bool:
         )
         table.add_row(*(Text(plain(str(cell), 160)) for cell in cells))
     console.print(table)
-    return not newest["is_stale"] and all(row["resolved_at"] for row in rows)
+    return is_known and all(row["resolved_at"] for row in rows)

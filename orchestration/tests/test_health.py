@@ -62,6 +62,13 @@ def test_alerts_of_a_monitor_that_stopped_say_so(warehouse: Warehouse) -> None:
         assert ("Nothing was evaluated since 2026-03-02 12:00:00 UTC" in text) is not is_known
 
 
+def test_where_nothing_was_evaluated_nobody_knows_that_no_alert_is_open(warehouse: Warehouse) -> None:
+    warehouse.sql("delete from MONITORING.TEST_RESULTS")
+    console = Console(width=160, file=io.StringIO())
+    assert not show_alerts(warehouse.dbt, T0, console)
+    assert "Nothing was evaluated yet" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
 def test_an_alert_that_never_ran_is_not_well(warehouse: Warehouse) -> None:
     warehouse.sql("drop table MONITORING.PARTITION_STALLED")
     well, text = _shown(warehouse, T0)
