@@ -1,5 +1,5 @@
 {# Alert: `measured` must not fall below `warn_below` and `error_below`. NULL
-   fails. `unless` is a SQL condition under which the row is not judged. #}
+   fails. `unless` is a SQL condition under which the row is not judged, `topic` as in alert_rows. #}
 {% test below_limit(model, measured, warn_below, error_below, unit, unless='1 = 0', topic=none) %}
     {{ config(
         fail_calc='coalesce(max(level), 2)', warn_if='>= 1', error_if='>= 2',

@@ -1,6 +1,6 @@
 {# Alert: `state` is in `error_states` or `warn_states`. With `ok_states` given, the
    healthy one first, any state that none of the lists has is an error too; so is
-   NULL. #}
+   NULL. `topic` as in alert_rows. #}
 {% test unwanted_state(model, state, error_states=[], warn_states=[], ok_states=none, topic=none) %}
     {{ config(
         fail_calc='coalesce(max(level), 2)', warn_if='>= 1', error_if='>= 2',
