@@ -1,7 +1,8 @@
 # `make help` lists the targets. Everything runs in .venv, which `make setup` makes.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-PYTHON ?= python3.11
+# The newest one that is installed, and starts: a version manager has names for others.
+PYTHON ?= $(shell for v in 3.13 3.12 3.11; do python$$v -c "" 2>/dev/null && echo python$$v && break; done)
 BIN := .venv/bin
 KAFKA := target/kafka
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -10,7 +11,7 @@ export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup demo tick status test lint unit pytest test-kafka java-and-maven test-snowflake soak docs bench lock clean
+.PHONY: help setup demo parse tick status test lint unit pytest test-kafka java-and-maven test-snowflake soak docs bench lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -18,7 +19,9 @@ help: ## this list
 setup: $(BIN)/.installed profiles.yml ## virtual environment, locked dependencies, profiles.yml
 
 $(BIN)/.installed: requirements.txt
-	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: install Python 3.11, or give one by PYTHON=..."; exit 1; }
+	@$(if $(PYTHON),,echo "No Python found: install Python 3.11, 3.12 or 3.13, or give one by PYTHON=..."; exit 1;) \
+	  $(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "$(PYTHON) is not Python 3.11, 3.12 or 3.13: give another one by PYTHON=..."; exit 1; }
 	@echo "Installing the locked dependencies into .venv, a minute or two ..."
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements.txt
@@ -36,10 +39,14 @@ tick: setup ## monitor, alert and transform, once, whatever lies in the landing 
 status: setup ## every alert's last measurement
 	@python -m orchestration status
 
+parse: setup ## dbt parse, warnings as errors
+	dbt parse --warn-error
+
 test: lint unit pytest ## everything: lint, parse, build, dbt tests and unit tests, pytest
 
-lint: setup ## ruff and sqlfluff
+lint: setup ## ruff, sqlfluff and hadolint
 	ruff check . && ruff format --check .
+	hadolint Dockerfile
 	sqlfluff lint --processes 1 models tests
 
 unit: export STREAMING_OPS_DUCKDB_PATH := $(CURDIR)/target/test/unit.duckdb
@@ -76,11 +83,12 @@ KILLS ?= 100
 SEED := $(or $(SEED),$(shell date +%s))
 soak: export STREAMING_OPS_HISTORIES = $(shell expr $(HISTORIES) / 2)
 soak: export STREAMING_OPS_HISTORIES_TARGET = $(or $(TARGET),local)
-soak: setup ## 500 random histories, runs killed among them, against one load, and 100 killed deliveries; HISTORIES=20 KILLS=5 SEED=1 TARGET=snowflake
+soak: setup ## 500 random histories, runs killed among them, against one load; 100 killed deliveries; kills of serve, server and worker; HISTORIES=20 KILLS=5 SEED=1 TARGET=snowflake
 	@pids=(); for seed in $(SEED) $$(( $(SEED) + 1 )); do \
 	  STREAMING_OPS_SEED=$$seed python -m pytest -q -s orchestration/tests/test_exactness.py & pids+=($$!); \
 	done; failed=0; for pid in "$${pids[@]}"; do wait $$pid || failed=1; done; \
-	STREAMING_OPS_KILLS=$(KILLS) python -m pytest -q orchestration/tests/test_notify.py -k killed || failed=1; exit $$failed
+	STREAMING_OPS_KILLS=$(KILLS) python -m pytest -q orchestration/tests/test_notify.py -k killed || failed=1; \
+	STREAMING_OPS_SCHEDULE_KILLS=all python -m pytest -q -s orchestration/tests/test_schedule.py -k after_a_kill || failed=1; exit $$failed
 
 docs: setup ## the dbt docs site as one page: target/static_index.html; after a demo, for it reads the tables
 	dbt docs generate --static

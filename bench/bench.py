@@ -37,6 +37,7 @@ from rich.table import Column, Table
 
 from bench.by_hand import STATEMENTS, make_by_hand, peak_mb
 from bench.statements import KINDS, count_statements
+from orchestration import runs
 
 UNTIL = datetime(2026, 3, 1, tzinfo=UTC)
 STRETCH = timedelta(minutes=5)
@@ -44,7 +45,7 @@ LOADED = UNTIL - timedelta(hours=26)  # monitors look at what was loaded lately:
 ORDERS_PER_DAY, EVENTS_PER_DAY = 100_000, 383_000  # and 1,000 in the five minutes after midnight
 LANDED_AT_ONCE = timedelta(days=2.5)  # under a million records: a stretch is generated in memory
 WARM_UPS = 2  # the first one, in a process of its own, sorts the history into buckets and reads all since LOADED
-PHASES = {"monitor": "monitor_streaming", "transform": "streaming_dbt_transform"}
+PHASES = {"monitor": runs.monitor, "transform": runs.transform}
 GROWING = {"floor of": "seconds of a node", "rows of": "rows scanned by a node", "rows in": "rows scanned of a table"}
 SHOWN = 8  # of each that grew most
 ISO = "%Y-%m-%dT%H:%M:%SZ"
@@ -55,19 +56,19 @@ console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
 
 
 @cache
-def warm_flows() -> Any:
-    """The flows and their parsed project, once per process: no collectors and no receivers, whatever is configured."""
-    from orchestration import flows, notify
+def warm_dbt() -> Any:
+    """The parsed project, once per process: no collectors and no receivers, whatever is configured."""
+    from orchestration import collectors, notify, steps
 
-    flows.collect, notify.configured = lambda *_: [], lambda _: []
-    flows.project()
+    collectors.collect, notify.configured = lambda *_: [], lambda _: []
+    dbt = steps.project()
     release()
-    return flows
+    return dbt
 
 
 def begin(since: datetime) -> None:
     """A new file: the tables, empty, and the snapshot that generate_stream goes on from."""
-    dbt, as_of = warm_flows().project(), f"{since:{ISO}}"
+    dbt, as_of = warm_dbt(), f"{since:{ISO}}"
     topic = dbt.query("select topic, consumer_group from {{ ref('expected_topics') }} order by topic", as_of)[0]
     topic |= {"partition": 0, "log_start_offset": 0, "log_end_offset": 0, "committed_offset": None}
     dbt.run_operation("land_snapshot", as_of, table="kafka_offsets", rows=[topic])
@@ -76,7 +77,7 @@ def begin(since: datetime) -> None:
 
 def land(since: datetime, until: datetime) -> Figures:
     """Continues the stream, which reaches to `since`; `records` have landed since it began."""
-    dbt, started = warm_flows().project(), time.perf_counter()
+    dbt, started = warm_dbt(), time.perf_counter()
     while since < until:
         since = min(since + LANDED_AT_ONCE, until)
         dbt.run_operation("generate_stream", f"{since:{ISO}}", orders_per_day=ORDERS_PER_DAY)
@@ -88,8 +89,9 @@ def land(since: datetime, until: datetime) -> Figures:
 
 def transform(as_of: datetime) -> tuple[Figures, str]:
     """Transforms all that is pending, and closes the file: its figures, and the settings of dbt's cursors."""
-    flows, started = warm_flows(), time.perf_counter()
-    flows.streaming_dbt_transform.fn(f"{as_of:{ISO}}")
+    warm_dbt()
+    started = time.perf_counter()
+    runs.transform(f"{as_of:{ISO}}")
     settings = release()
     return {"seconds": time.perf_counter() - started, "peak_mb": peak_mb()}, settings
 
@@ -98,7 +100,8 @@ def tick(as_of: datetime) -> tuple[Figures, list[Statement], str]:
     """One tick: its figures, what it sent, and the settings of its cursors."""
     from dbt.adapters.duckdb.environments import local
 
-    flows, sent, figures = warm_flows(), [], {}
+    warm_dbt()
+    sent, figures = [], {}
     wrapper, connection = local.DuckDBCursorWrapper, local.DuckDBConnectionWrapper
     execute, rollback = wrapper.execute, connection.rollback
 
@@ -111,9 +114,9 @@ def tick(as_of: datetime) -> tuple[Figures, list[Statement], str]:
         return rollback(self)
 
     with patch.object(wrapper, "execute", log_execute), patch.object(connection, "rollback", log_rollback):
-        for phase, flow in PHASES.items():
+        for phase, run in PHASES.items():
             started = time.perf_counter()
-            getattr(flows, flow).fn(f"{as_of:{ISO}}")
+            run(f"{as_of:{ISO}}")
             figures[f"tick_{phase}_seconds"] = time.perf_counter() - started
     settings = release()
     return {"tick_seconds": sum(figures.values())} | figures | {"tick_peak_mb": peak_mb()}, sent, settings

@@ -26,7 +26,7 @@ def count_tick(as_of: str, new_orders: bool) -> dict[str, int]:
     from snowflake.connector import SnowflakeConnection
     from snowflake.connector.cursor import SnowflakeCursor
 
-    from orchestration import flows, notify
+    from orchestration import collectors, notify, runs, steps
 
     sent: list[str] = []
     execute, connect = SnowflakeCursor.execute, SnowflakeConnection.connect
@@ -39,19 +39,19 @@ def count_tick(as_of: str, new_orders: bool) -> dict[str, int]:
         sent.append("login")
         return connect(self, **kwargs)
 
-    flows.collect, notify.configured = lambda *_: [], lambda _: []
+    collectors.collect, notify.configured = lambda *_: [], lambda _: []
     with (
         patch.object(SnowflakeCursor, "execute", counted_execute),
         patch.object(SnowflakeConnection, "connect", counted_connect),
     ):
-        dbt = flows.project()
+        dbt = steps.project()
         if new_orders:
             dbt._variables |= {"allow_generated_events": True}
             started = len(sent)
             dbt.run_operation("generate_stream", as_of, history_days=1, orders_per_day=2000)
             del sent[started:]
-        flows.monitor_streaming.fn(as_of)
-        flows.streaming_dbt_transform.fn(as_of)
+        runs.monitor(as_of)
+        runs.transform(as_of)
     return Counter({"statements": len(sent)}) + Counter(kind(command) for command in sent)
 
 

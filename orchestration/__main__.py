@@ -3,13 +3,22 @@
 import csv
 import getpass
 import logging
+import os
 import re
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+
+from orchestration import runs
+from orchestration.outcomes import DbtError, Outcome
+from orchestration.process import Session, session
+from orchestration.settings import as_cron, evaluation_interval, parse_as_of, parse_instant
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console() if sys.stdout.isatty() else Console(width=160)
@@ -20,37 +29,37 @@ AsOf = Annotated[str | None, typer.Option("--as-of", help="The instant to evalua
 def main(verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also show every dbt node.")] = False) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
     logging.getLogger("orchestration").setLevel(logging.INFO)
-    logging.getLogger("orchestration.runner.nodes").setLevel(logging.INFO if verbose else logging.CRITICAL)
+    if not verbose:
+        # Of this console: a flow run's log in Prefect has them.
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(lambda record: record.name != "orchestration.runner.nodes")
 
 
 @app.command()
 def tick(as_of: AsOf = None) -> None:
     """Monitors, alerts and transforms, once, and shows the health table."""
-    from orchestration.flows import project
-    from orchestration.health import show_health
-    from orchestration.settings import parse_as_of
-
     as_of = parse_as_of(as_of)
-    _run("streaming_tick", as_of)
-    show_health(project(), as_of, console)
+    _run("tick", "streaming_tick", as_of)
+    with session("status", uses="reads") as here:
+        here.call("show_health", as_of)
 
 
 @app.command()
 def monitor(as_of: AsOf = None) -> None:
     """Only the first half of a tick: collect, evaluate, alert."""
-    _run("monitor_streaming", as_of)
+    _run("monitor", "monitor_streaming", parse_as_of(as_of))
 
 
 @app.command()
 def transform(as_of: AsOf = None) -> None:
     """Only the second half of a tick: bring FCT_ORDERS up to date, if records are pending."""
-    _run("streaming_dbt_transform", as_of)
+    _run("transform", "streaming_dbt_transform", parse_as_of(as_of))
 
 
 @app.command()
 def nightly(as_of: AsOf = None) -> None:
     """Rebuilds the closed days that late data touched, and deletes what the retention variables allow."""
-    _run("nightly_batch", as_of)
+    _run("nightly", "nightly_batch", parse_as_of(as_of))
 
 
 @app.command()
@@ -60,48 +69,34 @@ def backfill(
     as_of: AsOf = None,
 ) -> None:
     """Loads what arrived too late for any run to find, day by day, and says what it changed."""
-    from orchestration.flows import backfill
-
     rows = 0
-    for day in backfill(first, last, as_of):
-        rows += int(day["records"])
-        console.print(
-            f"{day['first_at'][:10]}: {day['records']} records found, {day['rejected']} of them rejected; "
-            f"{day['orders']} orders changed; {day['marks']} evaluations made again",
-            highlight=False,
-        )
+    with session(f"backfill of {first} to {last}") as here:
+        for day in here.items("backfill", first, last, as_of):
+            rows += int(day["records"])
+            console.print(
+                f"{day['first_at'][:10]}: {day['records']} records found, {day['rejected']} of them rejected; "
+                f"{day['orders']} orders changed; {day['marks']} evaluations made again",
+                highlight=False,
+            )
     console.print(f"{rows} records backfilled." if rows else "Nothing was missing.")
 
 
 @app.command()
 def status(as_of: AsOf = None) -> None:
     """Shows every alert's last measurement. Exit code 1 if one fires or nothing was evaluated."""
-    from orchestration.health import show_health
-    from orchestration.runner import Dbt
-    from orchestration.settings import parse_as_of
-
-    if not show_health(Dbt(), parse_as_of(as_of), console):
-        raise typer.Exit(1)
+    _show("status", "show_health", parse_as_of(as_of))
 
 
 @app.command()
 def check() -> None:
     """Tries every connection, and compares topics and connectors with the seeds. Exit code 1 if one fails."""
-    from orchestration.check import show_check
-
-    if not show_check(console):
-        raise typer.Exit(1)
+    _show("check", "show_check")
 
 
 @app.command()
 def alerts(as_of: AsOf = None) -> None:
     """Shows what is open, since when, and when it was last told. Exit code 1 if anything is."""
-    from orchestration.health import show_alerts
-    from orchestration.runner import Dbt
-    from orchestration.settings import parse_as_of
-
-    if not show_alerts(Dbt(), parse_as_of(as_of), console):
-        raise typer.Exit(1)
+    _show("alerts", "show_alerts", parse_as_of(as_of))
 
 
 @app.command()
@@ -114,15 +109,15 @@ def silence(
     by: Annotated[str | None, typer.Option(help="Who wants it. Default: the user.")] = None,
 ) -> None:
     """Adds a silence to seeds/silences.csv: the next tick takes it from there. Commit it, so that others see it."""
-    from orchestration.runner import Dbt
-    from orchestration.settings import PROJECT_DIR, parse_as_of, parse_instant
+    from orchestration.settings import PROJECT_DIR
 
     pattern = ".*".join(re.escape(part) for part in alert.split("*"))
-    names = Dbt().alerts()
+    with session("silence", uses="nothing") as here:
+        names = here.call("alert_names")
     if not entity:
         raise ValueError("--entity is empty: * is any entity.")
     if not any(re.fullmatch(pattern, name) for name in names):
-        raise ValueError(f"No alert is called {alert!r}; they are: {', '.join(sorted(names))}.")
+        raise ValueError(f"No alert is called {alert!r}; they are: {', '.join(names)}.")
     begin = parse_instant(start, "from") if start else parse_instant(parse_as_of(None), "from")
     times = (f"{at:%Y-%m-%d %H:%M:%S}" for at in (begin, begin + timedelta(hours=hours)))
     seed = PROJECT_DIR / "seeds" / "silences.csv"
@@ -162,48 +157,45 @@ def produce(
     failed_task: Annotated[int | None, typer.Option(min=0, help="This connector task has failed.")] = None,
 ) -> None:
     """Continues an invented order stream in the landing tables, for trying things out."""
-    from orchestration.flows import project
-    from orchestration.settings import parse_as_of
-
     end = parse_as_of(until)
-    project().run_operation(
-        "generate_stream",
-        end,
-        history_days=days,
-        orders_per_day=orders_per_day,
-        seed=seed,
-        stalled_partition=stalled_partition,
-        failed_task=failed_task,
-    )
+    with session("produce") as here:
+        here.call(
+            "produce",
+            end,
+            history_days=days,
+            orders_per_day=orders_per_day,
+            seed=seed,
+            stalled_partition=stalled_partition,
+            failed_task=failed_task,
+        )
 
 
 @app.command()
 def demo() -> None:
     """A healthy tick, then a stalled partition and a failed task, and the alerts that they raise."""
-    console.print("Loading dbt and Prefect ...")
-    from orchestration.flows import project, streaming_dbt_transform, streaming_tick
-    from orchestration.health import show_health
-
-    dbt = project()
+    console.print("Loading dbt ...")
     now = datetime.now(UTC).replace(microsecond=0, tzinfo=None)
-    reached = "select max(collected_at) as at from {{ source('streaming', 'kafka_offsets') }}"
-    last = dbt.query(reached, _iso(now))[0]["at"]
-    healthy_at = max(now - timedelta(minutes=12), last + timedelta(minutes=10)) if last else now - timedelta(minutes=12)
-    faulty_at = healthy_at + timedelta(minutes=12)
+    with session("demo") as here:
+        last = here.call("last_collected")
+        healthy_at = (
+            max(now - timedelta(minutes=12), last + timedelta(minutes=10)) if last else now - timedelta(minutes=12)
+        )
+        faulty_at = healthy_at + timedelta(minutes=12)
+        step = partial(_step, here)
 
-    _headline(f"1. {'More' if last else 'A week of'} orders arrive, as the Snowflake sink connector lands them")
-    dbt.run_operation("generate_stream", _iso(healthy_at))
-    console.print("Loading them into ANALYTICS.FCT_ORDERS ...")
-    streaming_dbt_transform.fn(_iso(healthy_at))
-    _headline(f"2. A tick at {healthy_at} UTC: monitor, alert, transform")
-    streaming_tick.fn(_iso(healthy_at))
-    show_health(dbt, _iso(healthy_at), console)
+        _headline(f"1. {'More' if last else 'A week of'} orders arrive, as the Snowflake sink connector lands them")
+        here.call("produce", _iso(healthy_at))
+        console.print("Loading them into ANALYTICS.FCT_ORDERS ...")
+        runs.transform(_iso(healthy_at), step)
+        _headline(f"2. A tick at {healthy_at} UTC: monitor, alert, transform")
+        runs.tick(_iso(healthy_at), step)
+        here.call("show_health", _iso(healthy_at))
 
-    _headline("3. For twelve minutes partition 4 lands nothing, and connector task 1 fails")
-    dbt.run_operation("generate_stream", _iso(faulty_at), stalled_partition=4, failed_task=1)
-    _headline(f"4. The next tick, at {faulty_at} UTC")
-    streaming_tick.fn(_iso(faulty_at))
-    show_health(dbt, _iso(faulty_at), console)
+        _headline("3. For twelve minutes partition 4 lands nothing, and connector task 1 fails")
+        here.call("produce", _iso(faulty_at), stalled_partition=4, failed_task=1)
+        _headline(f"4. The next tick, at {faulty_at} UTC")
+        runs.tick(_iso(faulty_at), step)
+        here.call("show_health", _iso(faulty_at))
     console.print(
         "\nWhat next?\n"
         "  make demo                            continues the stream: the partition is released, then stalls again\n"
@@ -216,20 +208,63 @@ def demo() -> None:
 
 @app.command()
 def serve() -> None:
-    """Runs a tick every five minutes, and the batch every night, under the Prefect API of PREFECT_API_URL."""
-    from orchestration.flows import serve_flows
+    """Runs a tick every `evaluation_interval_minutes`, and the batch every night, by the Prefect server of
+    PREFECT_API_URL, or one of its own."""
+    from orchestration.serve import serve_flows
 
     serve_flows()
 
 
-def _run(flow: str, as_of: str | None) -> None:
-    """Runs a flow under Prefect's API, if one is configured; a laptop needs no server for a tick."""
-    from prefect.settings import get_current_settings
+@app.command(hidden=True)
+def cron() -> None:
+    """Prints the interval of ticks as a cron line, for prefect.yaml."""
+    typer.echo(as_cron(evaluation_interval()))
 
-    from orchestration import flows
 
-    run = getattr(flows, flow)
-    (run if get_current_settings().api.url else run.fn)(as_of)
+def _step(here: Session, title: str, name: str, *args: Any, **variables: Any) -> list[Outcome]:
+    return runs.outcomes_of(here.call, title, name, *args, **variables)
+
+
+def _show(what: str, step: str, *args: Any) -> None:
+    with session(what, uses="reads") as here:
+        if not here.call(step, *args):
+            raise typer.Exit(1)
+
+
+def _run(what: str, flow: str, as_of: str) -> None:
+    """Does a run: as a flow of Prefect's where PREFECT_API_URL has a server that answers, without one elsewhere."""
+    problems = []
+    if os.environ.get("PREFECT_API_URL") or Path("~/.prefect/profiles.toml").expanduser().exists():
+        import httpx
+        from prefect.settings import get_current_settings
+
+        if url := get_current_settings().api.url:
+            from orchestration import flows
+            from orchestration.notify import report_faults
+
+            try:
+                httpx.get(f"{url}/health", timeout=5).raise_for_status()
+                report_faults("prefect-api", as_of, [])
+                state = getattr(flows, flow)(as_of, return_state=True)
+                if not state.is_completed():
+                    raise DbtError(state.message)
+                return
+            except httpx.HTTPError as error:
+                said = f"{type(error).__name__}: {error}".strip(": ")
+                message = f"Prefect's server at PREFECT_API_URL does not answer ({said}): the run goes without it."
+                logging.getLogger(__name__).error("%s", message)
+                problems.append(Outcome("Prefect API", "api", "error", message))
+    with session(f"{what} {as_of}") as here:
+        # Where it cannot be opened, the first step says why, and it is reported.
+        with suppress(DbtError):
+            here.open()
+        try:
+            getattr(runs, what)(as_of, partial(_step, here))
+        finally:
+            if problems:
+                from orchestration.notify import report_faults
+
+                report_faults("prefect-api", as_of, problems)
 
 
 def _iso(instant: datetime) -> str:

@@ -17,9 +17,10 @@ from rich.text import Text
 from orchestration.collectors import gather
 from orchestration.collectors.base import Collected, Rows, redact, secrets_of
 from orchestration.credentials import CredentialsError, fetch_snowflake_secret, with_kafka_secret
+from orchestration.outcomes import DbtError
 from orchestration.receivers import RECEIVERS
 from orchestration.receivers.clean import plain
-from orchestration.runner import Dbt, DbtError
+from orchestration.runner import Dbt
 from orchestration.settings import PROJECT_DIR, Settings, parse_as_of
 
 Line = tuple[str, str, str]  # connection, state, what works or what to fix

@@ -1,187 +1,189 @@
-"""The flows: a tick monitors, alerts and transforms. What that means is SQL; here is only the order of it.
+"""The flows: what a run does, as Prefect shows it. The order of the steps is in orchestration/runs.py.
 
-Under a Prefect API each step is a task run; without one the same functions run plainly: a laptop needs no server.
+Without a Prefect server the same runs go without a flow: a laptop needs none.
 """
 
 import logging
-from collections.abc import Iterator
-from functools import cache
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
-from prefect import flow, serve, task
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
-from prefect.context import FlowRunContext
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.logging.handlers import APILogHandler
+from prefect.runtime import deployment, flow_run
+from prefect.states import Cancelled, Completed, Failed
+from prefect.utilities.urls import url_for
 
-from orchestration.collectors import collect
-from orchestration.notify import DeliveryError, deliver, tell_faults
-from orchestration.receivers import ping
-from orchestration.runner import Dbt, DbtError, Outcome
-from orchestration.settings import Settings, parse_as_of, parse_instant
+from orchestration import dead_runs, runs
+from orchestration.outcomes import CURRENT_RUN, DbtError, DeliveryError, Outcome, RunCancelled, RunInfo, WarehouseTaken
+from orchestration.process import Session, session
+from orchestration.settings import evaluation_interval, parse_as_of
 
 logger = logging.getLogger(__name__)
-PREPARED = "resource_type:seed tag:staging"
-# UTC. Ticks on the five minutes, as the marks are that they evaluate; the night between two of them: one process at a
-# time may write a DuckDB file.
-TICKS, NIGHTLY = "*/5 * * * *", "32 1 * * *"
+# The runs' logs have what this package says, dbt's result lines included. PREFECT_LOGGING_EXTRA_LOGGERS would come too
+# late in a worker, which has loaded Prefect before.
+_ours = logging.getLogger("orchestration")
+_ours.setLevel(logging.INFO)
+if not any(isinstance(handler, APILogHandler) for handler in _ours.handlers):
+    _ours.addHandler(APILogHandler())
+TAGS = ["streaming-ops"]
+SESSIONS: dict[str, Session] = {}  # by flow run, for whoever cancels it
+_MOST = 2000  # characters of a state's message
 
 
-def step(run: Any, *args: Any, **variables: Any) -> Any:
-    """Calls a flow or a task: as a run of Prefect's inside a flow run, as the plain function elsewhere."""
-    return (run if FlowRunContext.get() else run.fn)(*args, **variables)
+def _named(what: str) -> Callable[[], str]:
+    """Gives `tick 2026-01-31 12:05`: the instant that the schedule or `as_of` says, UTC."""
+
+    def name() -> str:
+        given = (flow_run.parameters or {}).get("as_of")
+        at = datetime.fromisoformat(parse_as_of(given)) if given else flow_run.scheduled_start_time
+        return f"{what} {(at or datetime.now(UTC)).astimezone(UTC):%Y-%m-%d %H:%M}"
+
+    return name
 
 
-@cache
-def project() -> Dbt:
-    """The dbt project, made ready: landing tables, seeds, staging, and a first load, unless a process has before."""
-    dbt, as_of = Dbt(), parse_as_of(None)
-    is_loaded = "select {{ load_relation(ref('fct_orders')) is not none }} as is_loaded {{ check_session() }}"
-    if dbt.built.get(PREPARED) and dbt.query(is_loaded, as_of)[0]["is_loaded"]:
-        return dbt
-    dbt.built.forget()
-    dbt.run_operation("create_landing_tables", as_of)
-    raise_if_broken(dbt.build(PREPARED, as_of))
-    if not dbt.query(is_loaded, as_of)[0]["is_loaded"]:
-        raise_if_broken(dbt.build("tag:streaming", as_of))
-    return dbt
+_flow = partial(flow, persist_result=False, log_prints=False, validate_parameters=True)
 
 
-@task(name="collect")
-def land_snapshots(as_of: str) -> list[Outcome]:
-    """Lands what the collectors bring. Not being able to is an outcome, here and below: it has to be told."""
-    try:
-        return collect(project(), as_of)
-    except DbtError as error:
-        return [Outcome("collect", "run", "error", str(error))]
+@_flow(
+    name="streaming-tick",
+    flow_run_name=_named("tick"),
+    description="Collects offsets and connector states, evaluates the alerts, sends what is due, and brings FCT_ORDERS "
+    "up to date. `as_of`: the instant to evaluate, ISO 8601 UTC; by default now.",
+)
+def streaming_tick(as_of: str | None = None) -> State:
+    return _run("tick", runs.tick, as_of, is_frequent=True)
 
 
-def _count(waiting: str, as_of: str) -> dict[str, Any]:
-    """What the macro counts. While its tables are what they were when nothing waited, it need not read them again."""
-    dbt = project()
-    try:
-        left = dbt.query(f"{{{{ {waiting}() }}}}", as_of, settled=dbt.built.token(waiting))[0]
-    except DbtError as error:
-        if waiting != "waiting_records":
-            raise
-        # To ask for the tokens saves a count, and a count must do without them.
-        logger.warning("Counting without the tables' tokens: %s", error)
-        left = dbt.query("{{ pending_records() }}", as_of)[0]
-    dbt.built.settle(waiting, left.get("token") if left["pending"] == 0 else None)
-    return left
+@_flow(
+    name="monitor-streaming",
+    flow_run_name=_named("monitor"),
+    description="The first half of a tick: collects, evaluates the alerts, and sends what is due.",
+)
+def monitor_streaming(as_of: str | None = None) -> State:
+    return _run("monitor", runs.monitor, as_of)
 
 
-@task(name="dbt build")
-def build(select: str, as_of: str, waiting: str | None = None, at_least: int = 1, **variables: Any) -> list[Outcome]:
-    """Builds `select`; with `waiting`, a macro that counts, while at least that many wait and one run is not enough."""
-    outcomes: list[Outcome] = []
-    left = None
-    try:
-        while True:
-            before, left = left, _count(waiting, as_of) if waiting else None
-            if left:
-                logger.info("%s: %d", waiting.replace("_", " "), left["pending"])
-                if left["pending"] < at_least or (before and left["pending"] >= before["pending"]):
-                    return outcomes
-            outcomes = project().build(select, as_of, **variables)
-            if not left or not left["is_partial"] or any(outcome.is_broken for outcome in outcomes):
-                return outcomes
-    except DbtError as error:
-        return [*outcomes, Outcome("dbt", "run", "error", str(error))]
+@_flow(
+    name="streaming-dbt-transform",
+    flow_run_name=_named("transform"),
+    description="The second half of a tick: brings FCT_ORDERS up to date, if records are pending.",
+)
+def streaming_dbt_transform(as_of: str | None = None) -> State:
+    return _run("transform", runs.transform, as_of)
 
 
-@task(name="apply retention")
-def apply_retention(as_of: str) -> list[Outcome]:
-    try:
-        project().run_operation("apply_retention", as_of)
-        return []
-    except DbtError as error:
-        return [Outcome("apply_retention", "run", "error", str(error))]
+@_flow(
+    name="nightly-batch",
+    flow_run_name=_named("nightly"),
+    description="Rebuilds the closed days that late data touched, looks for losses, and applies the retention.",
+)
+def nightly_batch(as_of: str | None = None) -> State:
+    return _run("nightly", runs.nightly, as_of)
 
 
-@task(name="deliver")
-def report(run: str, as_of: str, outcomes: list[Outcome]) -> None:
-    """Tells what is due of the alerts. A firing alert is a finding; what could not be computed is a fault: it is told
-    by this process itself, and raised. So is a receiver that did not take what it was sent."""
-    refused: list[str] = []
-    try:
-        if any(outcome.is_alert for outcome in outcomes):
-            refused += deliver(project(), as_of)
-    except DbtError as error:
-        outcomes = [*outcomes, Outcome("pending_notifications", "run", "error", str(error))]
-    refused += tell_faults(run, as_of, outcomes)
-    for problem in refused:
-        logger.error("%s", problem)
-    raise_if_broken(outcomes)
-    if refused:
-        raise DeliveryError("\n".join(refused))
+def _run(what: str, run: Callable[..., None], as_of: str | None, is_frequent: bool = False) -> State:
+    """Does the run, and says how it ended as a state of Prefect's: its message has the error, and no traceback.
 
-
-@flow(name="monitor-streaming")
-def monitor_streaming(as_of: str | None = None) -> None:
-    as_of = parse_as_of(as_of)
-    collected = step(land_snapshots, as_of)
-    step(report, "monitor-streaming", as_of, collected + step(build, "tag:monitoring", as_of))
-
-
-@flow(name="streaming-dbt-transform")
-def streaming_dbt_transform(as_of: str | None = None) -> None:
-    as_of = parse_as_of(as_of)
-    outcomes = step(build, "tag:streaming", as_of, "waiting_records", Settings().streaming_ops_min_events)
-    step(report, "streaming-dbt-transform", as_of, outcomes)
-
-
-@flow(name="streaming-tick")
-def streaming_tick(as_of: str | None = None) -> None:
-    """The whole tick. A monitor that fails must not stop the transform: its error is raised after it. Where all went
-    well, the heartbeat says so: whoever expects it rings when it stays away."""
-    as_of = parse_as_of(as_of)
-    try:
-        step(monitor_streaming, as_of)
-    finally:
-        step(streaming_dbt_transform, as_of)
-    ping(Settings().heartbeat_url)
-
-
-@flow(name="nightly-batch")
-def nightly_batch(as_of: str | None = None) -> None:
-    """Rebuilds the closed days that late data touched, until none is left; looks for losses; applies the retention."""
-    as_of = parse_as_of(as_of)
-    outcomes = step(build, "tag:batch", as_of, "pending_days", 0)
-    outcomes += step(build, "record_completeness+1", as_of, nightly=True)
-    step(report, "nightly-batch", as_of, outcomes + step(apply_retention, as_of))
-
-
-def backfill(first: str, last: str, as_of: str | None = None) -> Iterator[dict[str, Any]]:
-    """Loads what landed from `first` up to `last` and no run has found; yields a row for each UTC day with records.
-
-    A day at a time: an interrupted backfill is just run again. The marks of the day are evaluated again, too, and at
-    the end what is missing still.
+    A scheduled run that is `is_frequent` does not wait: the next one does its work. It is skipped where another run has
+    the warehouse, and where it starts so late that the next one is due.
     """
-    as_of, start, end = parse_as_of(as_of), parse_instant(first, "from"), parse_instant(last, "to")
-    if start >= end:
-        raise ValueError(f"a backfill goes from an instant to a later one; it is from {first} to {last}")
-    monitored = "select {{ load_relation(ref('record_completeness')) is not none }} as is_built"
-    if not project().query(monitored, as_of)[0]["is_built"]:
-        raise DbtError("Nothing was monitored yet: run `python -m orchestration tick` first.")
-    for day in project().query(f"{{{{ landed_days('{start.isoformat()}', '{end.isoformat()}') }}}}", as_of):
-        span = {"backfill_from": day["first_at"], "backfill_to": day["last_at"]}
-        loaded = project().query("select coalesce(max(load_id), 0) as id from {{ ref('order_event_records') }}", as_of)
-        raise_if_broken(project().build("tag:streaming order_event_buckets", as_of, **span))
-        options = ("--exclude", "order_event_buckets", "record_completeness", "--exclude-resource-type", "test")
-        raise_if_broken(project().build("tag:monitoring", as_of, *options, **span))
-        yield project().query(f"{{{{ backfilled_records({loaded[0]['id']}) }}}}", as_of)[0] | day
-    raise_if_broken(project().build("record_completeness+1", as_of, nightly=True))
+    is_scheduled = is_frequent and deployment.id is not None
+    interval = evaluation_interval()
+    late = datetime.now(UTC) - (flow_run.scheduled_start_time or datetime.now(UTC))
+    if is_scheduled and late >= interval:
+        return _skipped(f"It started {late.total_seconds():.0f} s late: the next one is due, and does its work.")
+    as_of = parse_as_of(as_of)
+    page = url_for("flow-run", flow_run.id)
+    CURRENT_RUN.set(RunInfo(flow_run.id or "", page))
+    # A tenth of the interval is for commands by hand, such as `status`.
+    wait_minutes = interval.total_seconds() / 600 if is_scheduled else None
+    with session(f"{what} {as_of}", wait_minutes) as here:
+        SESSIONS[flow_run.id] = here
+        try:
+            # Where it cannot be opened, the first step says why, and it is reported.
+            with suppress(DbtError):
+                here.open()
+            dead_runs.end(here.dead_runs)
+            run(as_of, partial(_step, here))
+            state = Completed(message="All steps completed.")
+        except WarehouseTaken as taken:
+            if is_scheduled:
+                return _skipped(str(taken))
+            state = Failed(message=str(taken)[:_MOST])
+        except RunCancelled as cancelled:
+            return Cancelled(message=str(cancelled))
+        except (DbtError, DeliveryError) as error:
+            state = Failed(message=str(error)[:_MOST])
+        finally:
+            SESSIONS.pop(flow_run.id, None)
+        if is_frequent:
+            _leave_artifacts(here, as_of, state)
+        return state
 
 
-def raise_if_broken(outcomes: list[Outcome]) -> None:
-    broken = [outcome for outcome in outcomes if outcome.is_broken]
-    if broken:
-        raise DbtError("\n".join(f"{o.resource_type} {o.name} ({o.status}): {o.message}" for o in broken))
+def _skipped(why: str) -> State:
+    logger.info("Skipped. %s", why)
+    return Completed(name="Skipped", message=why[:_MOST])
 
 
-def serve_flows() -> None:
-    """Serves a tick every five minutes and the batch every night. What would overlap itself is dropped, not queued."""
-    alone = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
-    serve(
-        streaming_tick.to_deployment("every-five-minutes", cron=TICKS, concurrency_limit=alone),
-        nightly_batch.to_deployment("every-night", cron=NIGHTLY, concurrency_limit=alone),
-    )
+@task(cache_policy=NO_CACHE, persist_result=False)
+def _task(work: Callable[[], list[Outcome]]) -> State:
+    outcomes = work()
+    bad = [outcome for outcome in outcomes if outcome.is_broken or outcome.is_refused]
+    if bad:
+        return Failed(message=f"{len(bad)} of {len(outcomes)}: {'; '.join(outcome.name for outcome in bad)}"[:_MOST])
+    return Completed(message=f"{len(outcomes)} results")
+
+
+_DESCRIPTIONS = {
+    "collect": "Lands offsets of Kafka and states of Kafka Connect in STREAMING.",
+    "build": "Runs dbt build for this selection. A firing alert is a result; a broken node is a failure.",
+    "deliver": "Sends the notifications that are due to the receivers.",
+    "apply_retention": "Deletes what the retention variables allow, a day per statement.",
+}
+
+
+def _step(here: Session, title: str, name: str, *args: Any, **variables: Any) -> list[Outcome]:
+    """A step as a task run: failed where the step is, and nowhere else."""
+    outcomes: list[Outcome] = []
+    ended: list[Exception] = []
+
+    def work() -> list[Outcome]:
+        try:
+            outcomes.extend(runs.outcomes_of(here.call, title, name, *args, **variables))
+        except (WarehouseTaken, RunCancelled) as error:
+            # For the flow: the task has no part in it.
+            ended.append(error)
+        return outcomes
+
+    shown = _task.with_options(name=title, task_run_name=title, tags=TAGS, description=_DESCRIPTIONS[name])
+    shown(work, return_state=True)
+    if ended:
+        raise ended[0]
+    return outcomes
+
+
+def _leave_artifacts(here: Session, as_of: str, state: State) -> None:
+    """The alerts as a table, and a page of the stream's health. Without the warehouse the page says so."""
+    from orchestration.health import alert_table, health_page
+
+    try:
+        health = here.call("stream_health", as_of)
+    except (DbtError, WarehouseTaken, RunCancelled) as error:
+        health = None
+        logger.warning("The artifacts lack the alerts: %s", error)
+    try:
+        if health:
+            create_table_artifact(alert_table(health), key="alerts", description=f"Alerts as of {as_of}")
+        page = health_page(health, as_of, state.message if state.is_failed() else None, socket.gethostname())
+        create_markdown_artifact(page, key="stream-health", description=f"Stream health as of {as_of}")
+    except Exception as error:
+        # What Prefect does not keep must not fail what was done.
+        logger.warning("Prefect did not take the artifacts: %s: %s", type(error).__name__, error)

@@ -1,7 +1,8 @@
 """The health table: every alert's last measurement against its limit, and how fresh ANALYTICS.FCT_ORDERS is."""
 
 import json
-from typing import Any
+import re
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -9,7 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestration.receivers.clean import plain
-from orchestration.runner import Dbt
+from orchestration.settings import log_file
+
+if TYPE_CHECKING:
+    from orchestration.runner import Dbt
 
 _STATES = [("ok", "green"), ("WARN", "yellow"), ("ERROR", "bold red")]
 # What columns of their own need; where there is less they share one.
@@ -52,10 +56,25 @@ order by alerts.resolved_at is not null, alerts.opened_at
 """
 
 
-def show_health(dbt: Dbt, as_of: str, console: Console) -> bool:
-    """Prints the table as of `as_of`; returns whether all is well. Says so if nothing was evaluated yet."""
+Rows = list[dict[str, Any]]
+
+
+def stream_health(dbt: "Dbt", as_of: str) -> dict[str, Rows]:
+    """`alerts`: the worst last measurement of each alert, the worst first; `orders`: a row on FCT_ORDERS."""
     rows = dbt.query("{{ alert_status() }}", as_of)
-    evaluated = [row["evaluated_at"] for row in rows if row["evaluated_at"]]
+    worst = [_worst([r for r in rows if r["alert"] == alert]) for alert in sorted({r["alert"] for r in rows})]
+    is_evaluated = any(row["evaluated_at"] for row in rows)
+    return {
+        "alerts": sorted(worst, key=lambda r: (-_open_level(r), -int(r["level"]), not r["is_stale"])),
+        "orders": dbt.query(_ORDERS, as_of) if is_evaluated else [],
+    }
+
+
+def show_health(dbt: "Dbt", as_of: str, console: Console) -> bool:
+    """Prints the table as of `as_of`; returns whether all is well. Says so if nothing was evaluated yet."""
+    health = stream_health(dbt, as_of)
+    worst = health["alerts"]
+    evaluated = [row["evaluated_at"] for row in worst if row["evaluated_at"]]
     if not evaluated:
         console.print("Nothing has been evaluated yet: run `make tick`.")
         return False
@@ -63,14 +82,8 @@ def show_health(dbt: Dbt, as_of: str, console: Console) -> bool:
     is_wide = console.width >= _WIDE
     for column in ("alert", "state", "worst entity", *(("measured", "expected", "since (UTC)") if is_wide else ())):
         table.add_column(column, overflow="fold", no_wrap=column in ("alert", "state"))
-    worst = [_worst([r for r in rows if r["alert"] == alert]) for alert in sorted({r["alert"] for r in rows})]
-    for row in sorted(worst, key=lambda r: (-_open_level(r), -int(r["level"]), not r["is_stale"])):
-        state, style = _STATES[int(row["level"])]
-        if row["is_stale"]:
-            # A measurement from before the monitor stopped is not healthy, whatever it says.
-            state, style = f"STALE, {state}", "bold yellow"
-        elif row["muted_by"]:
-            state, style = f"{state}, muted", "dim"
+    for row in worst:
+        state, style = _state(row)
         since = str(row["since"])[5:16] if row["since"] else ""
         muted_by = f", muted by {row['muted_by']}" if row["muted_by"] else ""
         facts = (row["entity"], f"{row['measured'] or ''}{muted_by}", row["allowed"], since)
@@ -81,7 +94,7 @@ def show_health(dbt: Dbt, as_of: str, console: Console) -> bool:
         # Text(): what comes from outside must not be read as markup.
         table.add_row(row["alert"], Text(state, style=style), *(Text(cell) for cell in cells))
     console.print(table)
-    _show_orders(dbt, as_of, console)
+    console.print(_orders_line(health["orders"][0]), soft_wrap=True)
     return not any(_open_level(row) > 0 or row["is_stale"] for row in worst)
 
 
@@ -96,20 +109,73 @@ def _worst(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return min(rows, key=place)
 
 
-def _show_orders(dbt: Dbt, as_of: str, console: Console) -> None:
-    facts = dbt.query(_ORDERS, as_of)[0]
+def _state(row: dict[str, Any]) -> tuple[str, str]:
+    """In words, and its style."""
+    state, style = _STATES[int(row["level"])]
+    if row["is_stale"]:
+        # A measurement from before the monitor stopped is not healthy, whatever it says.
+        return f"STALE, {state}", "bold yellow"
+    return (f"{state}, muted", "dim") if row["muted_by"] else (state, style)
+
+
+def _orders_line(facts: dict[str, Any]) -> str:
     if facts["loaded_at"] is None:
-        console.print("ANALYTICS.FCT_ORDERS is empty.")
-        return
-    console.print(
+        return "ANALYTICS.FCT_ORDERS is empty."
+    return (
         f"ANALYTICS.FCT_ORDERS: {int(facts['orders']):,} orders, loaded {facts['loaded_at']} UTC "
         f"({int(facts['age_seconds'])} s before), newest record landed {str(facts['landed_at'])[:19]} UTC; "
-        f"{int(facts['pending']):,} records pending, {int(facts['rejected']):,} rejected.",
-        soft_wrap=True,
+        f"{int(facts['pending']):,} records pending, {int(facts['rejected']):,} rejected."
     )
 
 
-def show_alerts(dbt: Dbt, as_of: str, console: Console) -> bool:
+def alert_table(health: dict[str, Rows]) -> Rows:
+    """A row for each alert, as text: for an artifact of Prefect's."""
+    return [
+        {
+            "alert": row["alert"],
+            "state": _state(row)[0],
+            "worst entity": plain(str(row["entity"] or ""), 120),
+            "measured": plain(str(row["measured"] or ""), 120),
+            "expected": plain(str(row["allowed"] or ""), 120),
+            "since (UTC)": str(row["since"] or "")[:16],
+            "muted by": plain(str(row["muted_by"] or ""), 120),
+        }
+        for row in health["alerts"]
+    ]
+
+
+def health_page(health: dict[str, Rows] | None, as_of: str, problem: str | None, host: str) -> str:
+    """The stream's health in Markdown: what is wrong, how fresh FCT_ORDERS is, and where to look."""
+    lines = [f"# Stream health, {as_of}", ""]
+    if problem:
+        lines += ["**The run failed.** What could not be evaluated keeps its previous state.", ""]
+        lines += [f"- {_markdown(line)}" for line in problem.splitlines()] + [""]
+    if health is None:
+        lines += ["The state of the alerts could not be read.", ""]
+    else:
+        bad = [row for row in health["alerts"] if _open_level(row) or row["is_stale"]]
+        muted = sum(bool(row["muted_by"]) for row in health["alerts"] if int(row["level"]))
+        lines += [f"{len(bad)} of {len(health['alerts'])} alerts need attention; {muted} more are muted.", ""]
+        if bad:
+            lines += [
+                "| alert | state | worst entity | measured | expected | since (UTC) |",
+                "|---|---|---|---|---|---|",
+            ]
+        for row in bad:
+            facts = (row["alert"], _state(row)[0], row["entity"], row["measured"], row["allowed"])
+            cells = [_markdown(str(fact or "")) for fact in facts] + [str(row["since"] or "")[:16]]
+            lines.append(f"| {' | '.join(cells)} |")
+        lines += ["", *(_orders_line(facts) for facts in health["orders"]), ""]
+    lines += [f"First command: `python -m orchestration alerts`. Log: `{log_file()}` on {_markdown(host)}."]
+    return "\n".join(lines)
+
+
+def _markdown(text: str) -> str:
+    """Text from outside, none of it as markup or HTML."""
+    return re.sub(r"([\\`*_{}\[\]()#+!|<>&~-])", r"\\\1", plain(text, 300))
+
+
+def show_alerts(dbt: "Dbt", as_of: str, console: Console) -> bool:
     """Prints the open alerts and those resolved in the last day, and when they were last told; whether it is known that
     none is open."""
     rows, newest = dbt.query(_ALERTS, as_of), dbt.query(_EVALUATED, as_of)[0]

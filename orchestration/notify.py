@@ -7,16 +7,20 @@ receiver has accepted is due again in the next run. What could not be computed i
 import json
 import logging
 import os
+import socket
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
+from orchestration.outcomes import DbtError, Outcome
 from orchestration.receivers import RECEIVERS, Notification, send
-from orchestration.runner import Dbt, DbtError, Outcome
-from orchestration.settings import PROJECT_DIR, Settings
+from orchestration.settings import PROJECT_DIR, Settings, log_file
+
+if TYPE_CHECKING:
+    from orchestration.runner import Dbt
 
 logger = logging.getLogger(__name__)
 _FAULT_REPEATED = timedelta(hours=4)
@@ -27,16 +31,12 @@ order by receiver, severity, alert, opened_at
 """
 
 
-class DeliveryError(RuntimeError):
-    """A receiver did not take what it was sent. The text says what to do, and never has a secret."""
-
-
 def configured(settings: Settings) -> list[str]:
     """Names of the receivers that can be sent to; the log, where there is none."""
     return [name for name, receiver in RECEIVERS.items() if receiver.is_configured(settings)] or ["log"]
 
 
-def deliver(dbt: Dbt, as_of: str) -> list[str]:
+def deliver(dbt: "Dbt", as_of: str) -> list[str]:
     """Sends what is due of the alerts; returns what went wrong. Raises DbtError if the warehouse does not say."""
     settings = Settings()
     rows = dbt.query(_DUE, as_of, receivers=configured(settings))
@@ -83,7 +83,7 @@ def _notification(row: dict[str, Any], settings: Settings) -> Notification:
     )
 
 
-def _record(dbt: Dbt, as_of: str, attempts: Iterable[tuple[Notification, str, str | None, str | None]]) -> None:
+def _record(dbt: "Dbt", as_of: str, attempts: Iterable[tuple[Notification, str, str | None, str | None]]) -> None:
     rows = [
         {
             "receiver": notification.receiver,
@@ -103,10 +103,10 @@ def _record(dbt: Dbt, as_of: str, attempts: Iterable[tuple[Notification, str, st
         dbt.run_operation("record_notifications", as_of, rows=rows)
 
 
-def tell_faults(run: str, as_of: str, outcomes: list[Outcome]) -> list[str]:
-    """Tells of a run that could not do its work, without the warehouse: once, every four hours, and when it is over.
+def report_faults(run: str, as_of: str, outcomes: list[Outcome]) -> list[str]:
+    """Reports a run that could not do its work, without the warehouse: once, every four hours, and when it is over.
 
-    Returns what went wrong. What was told is in a file beside the parsed project, for the next run is another process.
+    Returns what went wrong. What was sent is in a file beside the parsed project, for the next run is another process.
     """
     file = PROJECT_DIR / os.environ.get("DBT_TARGET_PATH", "target") / "faults.json"
     faults, settings, problems = _read(file), Settings(), []
@@ -179,7 +179,8 @@ def _fault(
         entities=entities[:20],
         entity_count=len(entities),
         description="A run could not do its work. What it did not evaluate stays as it was, and is not told. "
-        f"{not_evaluated}First command: `python -m orchestration check`; then the log, logs/dbt.log.",
+        f"{not_evaluated}First command: `python -m orchestration check`; then the log with statements and errors, "
+        f"{log_file()} on {socket.gethostname()}.",
         owner="",
         runbook=_runbook("README.md#when-a-run-fails", Settings()),
         model=None,

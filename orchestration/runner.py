@@ -9,72 +9,51 @@ import json
 import logging
 import os
 import re
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
-import httpx
 import yaml
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 from dbt_common.events.base_types import EventMsg
 from dbt_common.events.functions import scrub_secrets
-from prefect.exceptions import ObjectNotFound
-from prefect.runtime import flow_run
-from prefect_dbt import PrefectDbtSettings
 
 from orchestration.built import Built, fingerprint
 from orchestration.credentials import CredentialsError, check_snowflake, fetch_snowflake_secret
-from orchestration.settings import PROJECT_DIR, Settings
+from orchestration.outcomes import CURRENT_RUN, DbtError, Outcome
+from orchestration.settings import PROJECT_DIR, Settings, log_file
 
 logger = logging.getLogger(__name__)
 node_logger = logging.getLogger(f"{__name__}.nodes")
+# Not shown: it says what a run that hangs is at.
+progress_logger = logging.getLogger(f"{__name__}.progress")
+progress_logger.setLevel(logging.WARNING)
+_running: set[str] = set()
 
+# The static parser starts threads, of which a process that is forked from this one has none: it would wait for ever.
+_SILENT = ["--quiet", "--log-level", "none", "--no-static-parser"]
 # dbt's events for one finished node; everything else of level info is chatter.
+_LOG_BYTES, _LOG_FILES = 10_000_000, 3
+_ANSI = re.compile(r"\x1b\[\d*m")
 _NODE_EVENTS = {"LogModelResult", "LogTestResult", "LogSeedResult", "LogNodeResult"}
-
-
-class DbtError(RuntimeError):
-    """dbt could not run, or the warehouse could not be reached or understood. The text says what to do."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How one node of a run ended."""
-
-    name: str
-    resource_type: str
-    status: str  # dbt's own: success, pass, warn, fail, error, skipped
-    message: str
-    is_alert: bool = False
-
-    @property
-    def is_problem(self) -> bool:
-        return self.status not in ("success", "pass", "no-op")
-
-    @property
-    def is_broken(self) -> bool:
-        """The node could not be computed, or data is not what the project relies on: no alert, a fault."""
-        return self.status == "error" or (self.status == "fail" and not self.is_alert)
 
 
 class Dbt:
     """The dbt project in `project_dir`, on the target that its profile chooses."""
 
     def __init__(self, project_dir: Path = PROJECT_DIR) -> None:
-        self.settings = PrefectDbtSettings(
-            project_dir=project_dir, profiles_dir=os.environ.get("DBT_PROFILES_DIR", project_dir)
-        )
+        self.project_dir = project_dir
+        self.profiles_dir = Path(os.environ.get("DBT_PROFILES_DIR", project_dir))
         settings = Settings()
         os.environ.setdefault("STREAMING_OPS_DUCKDB_PATH", str(settings.streaming_ops_duckdb_path))
-        if not (self.settings.profiles_dir / "profiles.yml").exists():
-            raise DbtError(
-                f"No profiles.yml in {self.settings.profiles_dir}: `make setup` copies profiles.example.yml."
-            )
-        self._profile = re.sub(r"(?m)^\s*#.*$", "", (self.settings.profiles_dir / "profiles.yml").read_text())
+        if not (self.profiles_dir / "profiles.yml").exists():
+            raise DbtError(f"No profiles.yml in {self.profiles_dir}: `make setup` copies profiles.example.yml.")
+        self._profile = re.sub(r"(?m)^\s*#.*$", "", (self.profiles_dir / "profiles.yml").read_text())
         self._has_blocks = re.search(r"\{\{\s*prefect\.", self._profile) is not None
         try:
             fetch_snowflake_secret(settings)
@@ -84,15 +63,23 @@ class Dbt:
         prefix = settings.streaming_ops_schema_prefix
         self._variables = {"schema_prefix": prefix} if prefix else {}
         self._manifest: Any = None
-        self._built: Any = None
+        self._fingerprint = ""
+        self._built: Built | None = None
 
     @property
     def built(self) -> Built:
         """What this process, or one before it, has built of the project as it is."""
-        if self._manifest is None:
-            with self._profiles_dir() as profiles_dir:
-                self._parse(profiles_dir)
+        self.parse()
+        if self._built is None:
+            # Not when it is parsed: since a warm process did that, other processes have built.
+            file = self.project_dir / os.environ.get("DBT_TARGET_PATH", "target") / "built.json"
+            self._built = Built(file, f"{self._fingerprint} {_file_identity()}")
         return self._built
+
+    def forget(self) -> None:
+        """What was built counts no more, in this process or another one."""
+        self.built.forget()
+        self._built = None
 
     def build(self, select: str, as_of: str, *options: str, **variables: Any) -> list[Outcome]:
         """Builds and tests `select` (dbt's node selection), with more of dbt's options and variables.
@@ -137,10 +124,31 @@ class Dbt:
         names = [name.lower() for name in table.column_names]
         return [dict(zip(names, row.values(), strict=True)) for row in table.rows]
 
+    def parse(self) -> None:
+        """Parses the project, if that was not done yet. Opens no connection."""
+        if self._manifest is None:
+            with self._profiles_dir() as profiles_dir:
+                self._parse(profiles_dir)
+
+    @property
+    def adapter(self) -> str:
+        """The adapter of the target, such as duckdb or snowflake."""
+        self.parse()
+        return self._manifest.metadata.adapter_type
+
+    def source(self, name: str) -> str:
+        """The table of a source of MONITORING, as SQL names it."""
+        self.parse()
+        return self._manifest.sources[f"source.streaming_ops.monitoring.{name}"].relation_name
+
+    def close(self) -> None:
+        """Closes what the adapter keeps open between runs: a DuckDB file is free for other processes then."""
+        if duckdb := sys.modules.get("dbt.adapters.duckdb.connections"):
+            duckdb.DuckDBConnectionManager.close_all_connections()
+
     def alerts(self) -> dict[str, str]:
         """What each alert means, by its name."""
-        with self._profiles_dir() as profiles_dir:
-            self._parse(profiles_dir)
+        self.parse()
         return {n.name: _clean(n.description) for n in self._manifest.nodes.values() if "alert" in n.tags}
 
     def run_operation(self, macro: str, as_of: str, **arguments: Any) -> None:
@@ -160,38 +168,34 @@ class Dbt:
             raise DbtError(f"{macro}: {said}") from None
 
     def _invoke(self, command: str, *args: str, as_of: str, **variables: Any) -> dbtRunnerResult:
-        errors: list[str] = []
-        log = partial(_log, errors)
+        events: list[EventMsg] = []
+        log = partial(_log, events)
+        _running.clear()
         with self._profiles_dir() as profiles_dir:
             where = self._parse(profiles_dir)
             result = dbtRunner(manifest=self._manifest, callbacks=[log]).invoke(
                 [
-                    "--quiet",
-                    "--log-level",
-                    "none",
+                    *_SILENT,
                     "--no-write-json",
                     command,
                     *args,
                     *where,
                     "--vars",
-                    json.dumps(self._variables | {"as_of": as_of, "flow_run": flow_run.id or ""} | variables),
+                    json.dumps(self._variables | {"as_of": as_of, "flow_run": CURRENT_RUN.get().flow_run} | variables),
                 ]
             )
-        return _checked(result, errors, has_results=command in ("build", "test"))
+        return _checked(result, events, has_results=command in ("build", "test"))
 
     def _parse(self, profiles_dir: str) -> list[str]:
         """Parses the project, if that was not done yet; returns the options that say where it is."""
-        where = ["--project-dir", str(self.settings.project_dir), "--profiles-dir", profiles_dir]
+        where = ["--project-dir", str(self.project_dir), "--profiles-dir", profiles_dir]
         if self._manifest is None:
-            errors: list[str] = []
+            events: list[EventMsg] = []
             # Without a prefix no variable is given: then the parsed project is the one that plain dbt keeps.
             given = ["--vars", json.dumps(self._variables)] if self._variables else []
-            silent = ["--quiet", "--log-level", "none"]
-            parsed = dbtRunner(callbacks=[partial(_log, errors)]).invoke([*silent, "parse", *where, *given])
-            self._manifest = _checked(parsed, errors).result
-            project_dir = self.settings.project_dir
-            file = project_dir / os.environ.get("DBT_TARGET_PATH", "target") / "built.json"
-            self._built = Built(file, fingerprint(self._manifest, project_dir, self._profile))
+            parsed = dbtRunner(callbacks=[partial(_log, events)]).invoke([*_SILENT, "parse", *where, *given])
+            self._manifest = _checked(parsed, events).result
+            self._fingerprint = fingerprint(self._manifest, self.project_dir, self._profile)
         return where
 
     @contextlib.contextmanager
@@ -201,11 +205,17 @@ class Dbt:
         The values of blocks are not in it: they go into the environment, and it says env_var().
         """
         if not self._has_blocks:
-            yield str(self.settings.profiles_dir)
+            yield str(self.profiles_dir)
             return
         with contextlib.ExitStack() as stack:
+            # Only a profile with blocks pays for these imports.
+            import httpx
+            from prefect.exceptions import ObjectNotFound
+            from prefect_dbt import PrefectDbtSettings
+
+            settings = PrefectDbtSettings(project_dir=self.project_dir, profiles_dir=self.profiles_dir)
             try:
-                resolved = stack.enter_context(self.settings.resolve_profiles_yml())
+                resolved = stack.enter_context(settings.resolve_profiles_yml())
             except ObjectNotFound as error:
                 said = str(error).split(". ")[0]
                 raise DbtError(f"profiles.yml: {said}: `prefect block ls` shows which there are.") from None
@@ -218,20 +228,38 @@ class Dbt:
             yield resolved
 
 
-def _log(errors: list[str], event: EventMsg) -> None:
-    """Passes on what people want to see of dbt's events; `errors` collects those that name one."""
-    if event.info.level == "error":
-        errors.append(event.info.msg)
-    text = re.sub(r"\x1b\[\d*m", "", event.info.msg)
+def _log(events: list[EventMsg], event: EventMsg) -> None:
+    """Passes on what people want to see of dbt's events; `events` collects all, for the log file."""
+    events.append(event)
+    if event.info.name in _NODE_EVENTS or event.info.name == "LogStartLine":
+        node = event.data.node_info.node_name
+        _running.discard(node) if event.info.name in _NODE_EVENTS else _running.add(node)
+        progress_logger.info(", ".join(sorted(_running)))
     if event.info.name in _NODE_EVENTS:
         level = {"warn": logging.WARNING, "error": logging.ERROR}.get(event.info.level, logging.INFO)
-        node_logger.log(level, text)
+        node_logger.log(level, _ANSI.sub("", event.info.msg))
     elif event.info.name == "JinjaLogInfo":
-        logger.info(text)
+        logger.info(_ANSI.sub("", event.info.msg))
 
 
-def _checked(result: dbtRunnerResult, errors: list[str], has_results: bool = False) -> dbtRunnerResult:
+def _keep(events: list[EventMsg]) -> None:
+    """Writes all of dbt's events of a command that failed to the log file: what it sent, and what came back.
+
+    Of a command that went well there is no trace: a file of some megabytes reaches back for weeks.
+    """
+    file = RotatingFileHandler(log_file(), maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, delay=True)
+    text = "\n".join(f"{e.info.ts.ToJsonString()} {e.info.thread} {e.info.level}: {e.info.msg}" for e in events)
+    try:
+        file.emit(logging.makeLogRecord({"msg": _scrubbed(_ANSI.sub("", text))}))
+    finally:
+        file.close()
+
+
+def _checked(result: dbtRunnerResult, events: list[EventMsg], has_results: bool = False) -> dbtRunnerResult:
     """`result`, if dbt ran; a failed node of a build is a result, everything else that went wrong is raised."""
+    nodes = [_outcome(node) for node in getattr(result.result, "results", None) or [] if hasattr(node, "node")]
+    if not result.success and (not has_results or any(node.is_broken for node in nodes)):
+        _keep(events)
     if result.success or (has_results and result.exception is None):
         return result
     messages = [node.message for node in getattr(result.result, "results", None) or [] if node.message]
@@ -239,7 +267,7 @@ def _checked(result: dbtRunnerResult, errors: list[str], has_results: bool = Fal
         messages.append(str(result.exception))
     # Why a run-operation or an inline query failed is in dbt's events alone.
     if not messages or messages == ["Error parsing inline query"]:
-        messages += errors
+        messages += [event.info.msg for event in events if event.info.level == "error"]
     text = _clean("\n".join(messages) or "dbt failed")
     if "Could not set lock on file" in text or "Conflicting lock is held" in text:
         holder = re.search(r"PID (\d+)", text)
@@ -248,6 +276,15 @@ def _checked(result: dbtRunnerResult, errors: list[str], has_results: bool = Fal
             "write it. Stop that process, or set STREAMING_OPS_DUCKDB_PATH to another file."
         )
     raise DbtError(text)
+
+
+def _file_identity() -> int | None:
+    """A DuckDB file that was deleted and made again is another warehouse."""
+    if os.environ.get("DBT_TARGET", "local") == "snowflake":
+        return None
+    with contextlib.suppress(OSError):
+        return Path(os.environ["STREAMING_OPS_DUCKDB_PATH"]).stat().st_ino
+    return None
 
 
 def _is_kept(node: Any) -> bool:
@@ -272,5 +309,9 @@ def _outcome(result: Any) -> Outcome:
 
 def _clean(text: str) -> str:
     """`text` on as few lines as it has to say, without the secrets that dbt knows of."""
+    return _scrubbed(re.sub(r"\s*\n\s*", "\n", text).strip())
+
+
+def _scrubbed(text: str) -> str:
     secrets = [value for name, value in os.environ.items() if name.startswith("DBT_ENV_SECRET_") and value]
-    return scrub_secrets(re.sub(r"\s*\n\s*", "\n", text).strip(), secrets)
+    return scrub_secrets(text, secrets)

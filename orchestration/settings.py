@@ -3,10 +3,12 @@
 import json
 import os
 import re
+import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
+import yaml
 from dotenv import load_dotenv
 from pydantic import Field, HttpUrl, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -20,10 +22,9 @@ load_dotenv(PROJECT_DIR / ".env")
 # None of the tools calls home. Whoever wants that says so in the environment.
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-# Flow runs show what this package and, through it, dbt logs.
-os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "orchestration")
-# ... but what dbt says in threads of its own belongs to no flow run, and is only on the console.
+# What is logged outside a flow run is only on the console.
 os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
+_DAY = timedelta(days=1)
 
 
 class Settings(BaseSettings):
@@ -47,6 +48,12 @@ class Settings(BaseSettings):
         None, pattern=r"^[\w-]+/[\w-]+$", description="A block of Prefect's that notifies, such as sendgrid-email/ops."
     )
     heartbeat_url: SecretStr | None = Field(None, description="Asked for after every tick: a dead man's switch.")
+    streaming_ops_wait_minutes: float = Field(
+        10, ge=0, description="How long a command by hand and the nightly flow wait for another run to end."
+    )
+    streaming_ops_hang_minutes: float = Field(
+        20, gt=0, description="A run whose current step shows no progress for so long is killed and reported."
+    )
     streaming_ops_min_events: int = Field(1, ge=1, description="The transform runs from this many pending records on.")
     streaming_ops_docs_url: HttpUrl | None = Field(
         None, description="Where the docs site is published; alerts link to it."
@@ -135,3 +142,54 @@ def parse_instant(text: str, name: str) -> datetime:
     if not _FIRST_YEAR <= instant.year <= _LAST_YEAR:
         raise ValueError(f"{name} takes ISO 8601 UTC, such as 2026-01-31T12:00:00Z; it is {text!r}")
     return instant
+
+
+def evaluation_interval(project_dir: Path = PROJECT_DIR) -> timedelta:
+    """The interval of ticks and evaluation marks: `evaluation_interval_minutes` of dbt_project.yml, the only place.
+
+    Raises ValueError unless it is a number of whole seconds that divides a day: marks are counted from midnight UTC.
+    """
+    given = yaml.safe_load((project_dir / "dbt_project.yml").read_text())["vars"]["evaluation_interval_minutes"]
+    try:
+        interval = timedelta(minutes=given)
+    except (TypeError, OverflowError):
+        interval = timedelta()
+    if interval <= timedelta() or interval.microseconds or _DAY % interval:
+        raise ValueError(
+            f"evaluation_interval_minutes in dbt_project.yml is {given!r}: it must be whole seconds, and divide a day, "
+            "such as 5, 10 or 0.5"
+        )
+    return interval
+
+
+def as_cron(interval: timedelta) -> str:
+    """The interval as a cron line, UTC. Raises ValueError for one that cron cannot say."""
+    minutes = interval / timedelta(minutes=1)
+    hours = minutes / 60
+    if minutes.is_integer() and (1 / hours).is_integer():
+        return f"*/{minutes:.0f} * * * *" if hours < 1 else "0 * * * *"
+    if hours.is_integer():
+        return f"0 */{hours:.0f} * * *" if interval < _DAY else "0 0 * * *"
+    raise ValueError(
+        f"evaluation_interval_minutes in dbt_project.yml is {minutes:g}: the schedule of a worker takes minutes that "
+        "divide an hour, or hours that divide a day. `python -m orchestration serve` takes any that divide a day."
+    )
+
+
+def log_dir() -> Path:
+    """The folder of the log files: DBT_LOG_PATH, by default `logs` in the project. Where that cannot be written it is a
+    folder of this user's in the system's temporary one."""
+    wanted = PROJECT_DIR / os.environ.get("DBT_LOG_PATH", "logs")
+    try:
+        wanted.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=wanted):
+            return wanted
+    except OSError:
+        fallback = Path(tempfile.gettempdir()) / f"streaming-ops-logs-{os.getuid()}"
+        fallback.mkdir(mode=0o700, exist_ok=True)
+        return fallback
+
+
+def log_file() -> Path:
+    """Has all of dbt's events of each command that failed. Bounded: see runner.py."""
+    return log_dir() / "streaming-ops.log"

@@ -28,6 +28,8 @@
             ~ 'failing_rows variant, meta variant',
         'notifications': 'notified_at ' ~ instant ~ ', receiver varchar, channel varchar, alert varchar, opened_at ' ~ instant
             ~ ', last_seen_at ' ~ instant ~ ', kind varchar, level integer, outcome varchar, reference varchar, problem varchar',
+        'run_leases': 'lease_id varchar, what varchar, machine varchar, host varchar, pid integer, flow_run varchar, '
+            ~ 'since varchar, expires_at ' ~ instant,
     } -%}
     {%- for name, columns in kept.items() %}
         {%- set table = monitoring_table(name) %}

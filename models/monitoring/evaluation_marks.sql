@@ -1,14 +1,14 @@
 {{ config(materialized='table', transient=true) }}
 
-{%- set interval = var('evaluation_interval_minutes') -%}
+{%- set interval = (var('evaluation_interval_minutes') * 60) | int -%}
 {%- set history = earlier_evaluations(this, 'streaming_metrics') -%}
 {%- set throughput = earlier_evaluations(this, 'throughput') -%}
 {%- set buckets = ref('order_event_buckets') -%}
 {%- set restated = restated_window() -%}
 {%- set midnight = as_of_instant().replace(hour=0, minute=0, second=0, microsecond=0) -%}
-{%- set steps = (as_of_instant() - midnight).total_seconds() // (interval * 60) -%}
+{%- set steps = (as_of_instant() - midnight).total_seconds() // interval -%}
 {%- set look_back = modules.datetime.timedelta(hours=var('catch_up_hours') + 1) -%}
-{%- set last_mark = midnight + modules.datetime.timedelta(minutes=steps * interval) -%}
+{%- set last_mark = midnight + modules.datetime.timedelta(seconds=steps * interval) -%}
 
 with
 
@@ -43,11 +43,11 @@ recent_marks as (
 
     select
         evaluated_at,
-        {{ dbt.dateadd('second', -interval * 30, 'evaluated_at') }} as from_at,
-        {{ dbt.dateadd('second', interval * 30, 'evaluated_at') }} as until_at
+        {{ dbt.dateadd('second', -(interval // 2), 'evaluated_at') }} as from_at,
+        {{ dbt.dateadd('second', interval // 2, 'evaluated_at') }} as until_at
     from (
-        select {{ dbt.dateadd('minute', '-n * ' ~ interval, timestamp_literal(last_mark)) }} as evaluated_at
-        from {{ numbers((var('catch_up_hours') * 60 / interval) | int) }} as steps
+        select {{ dbt.dateadd('second', '-n * ' ~ interval, timestamp_literal(last_mark)) }} as evaluated_at
+        from {{ numbers((var('catch_up_hours') * 3600 / interval) | int) }} as steps
     ) as marks
 
 ),
@@ -60,7 +60,7 @@ missed_marks as (
         on recent_marks.from_at <= history.evaluated_at and recent_marks.until_at > history.evaluated_at
     where
         history.evaluated_at is null
-        and recent_marks.evaluated_at <= {{ dbt.dateadd('minute', -interval, as_of()) }}
+        and recent_marks.evaluated_at <= {{ dbt.dateadd('second', -interval, as_of()) }}
         and (
             recent_marks.evaluated_at > (select min(first_history.evaluated_at) from history as first_history)
             or exists (select 1 from older_history)

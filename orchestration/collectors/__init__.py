@@ -6,15 +6,18 @@ not get is data too, the `error` in COLLECTOR_RUNS, of which a dbt test makes an
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestration.collectors.base import NOTHING, Collected, Collector, CollectorError, Rows, redact, secrets_of
 from orchestration.collectors.confluent_metrics import consumer_lag
 from orchestration.collectors.connect import connector_status
 from orchestration.collectors.kafka import kafka_offsets
+from orchestration.outcomes import DbtError, Outcome
 from orchestration.receivers.clean import plain
-from orchestration.runner import Dbt, DbtError, Outcome
 from orchestration.settings import Settings
+
+if TYPE_CHECKING:
+    from orchestration.runner import Dbt
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +61,7 @@ def _storable(value: Any) -> Any:
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
-def collect(dbt: Dbt, as_of: str) -> list[Outcome]:
+def collect(dbt: "Dbt", as_of: str) -> list[Outcome]:
     """Lands what the configured collectors bring, and how each came off; only what cannot be landed is an outcome."""
     settings = Settings()
     if not configured(settings):

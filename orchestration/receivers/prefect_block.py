@@ -1,12 +1,12 @@
 """Any of Prefect's notification blocks, such as a mail by SendGrid: one plain text for all there is to tell."""
 
 import re
+import sys
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import httpx
-from prefect.blocks.core import Block
 
 from orchestration.receivers import text
 from orchestration.receivers.base import Answer, Notification, Undelivered, cleaned, each, given
@@ -20,6 +20,9 @@ def send(notifications: list[Notification], settings: Settings) -> Iterator[Answ
 
 def _notify(settings: Settings, notifications: list[Notification]) -> None:
     name = given(settings, "prefect_notification_block")
+    # A second of imports, that only those with a block pay for.
+    from prefect.blocks.core import Block
+
     try:
         block: Any = Block.load(name)
     except Exception as error:
@@ -51,6 +54,6 @@ def _secrets(value: Any) -> Iterator[str]:
     elif isinstance(value, dict):
         for inner in value.values():
             yield from [inner] if isinstance(inner, str) else _secrets(inner)
-    elif isinstance(value, Block):
+    elif isinstance(value, sys.modules["prefect.blocks.core"].Block):
         for _, inner in value:
             yield from _secrets(inner)

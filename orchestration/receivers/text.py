@@ -6,9 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from humanize import precisedelta
-from prefect.runtime import flow_run
-from prefect.utilities.urls import url_for
 
+from orchestration.outcomes import CURRENT_RUN
 from orchestration.receivers.base import Notification
 from orchestration.receivers.clean import plain
 from orchestration.settings import Settings
@@ -92,7 +91,7 @@ def docs_page(n: Notification, settings: Settings) -> str | None:
 
 def run_page() -> str | None:
     """The flow run that sends this, in Prefect's UI, if it is one and there is a UI."""
-    return url_for("flow-run", flow_run.id) if flow_run.id else None
+    return CURRENT_RUN.get().page
 
 
 def as_text(notifications: list[Notification], settings: Settings, clean: Callable[[str], str] = str) -> str:

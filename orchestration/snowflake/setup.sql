@@ -91,12 +91,14 @@ create user if not exists streaming_ops_monitor
 -- dbt deletes and inserts in one transaction and does not roll back when the insert fails: the next CREATE of the
 -- session would commit the deletion (dbt-core issue 12330). So an error aborts the transaction. A transaction whose
 -- client was killed is rolled back once it has blocked another one for five minutes; no statement waits much longer.
+-- A statement ends after a quarter of an hour in any warehouse, which is less than STREAMING_OPS_HANG_MINUTES.
 alter user streaming_ops_monitor set
     default_role = streaming_ops
     default_warehouse = streaming_ops_xs
     default_secondary_roles = ()
     transaction_abort_on_error = true
     abort_detached_query = true
+    statement_timeout_in_seconds = 900
     lock_timeout = 420;
 
 use role securityadmin;

@@ -20,10 +20,10 @@ T0 = "2026-03-02T12:00:00Z"
 SECRET = "T000/B000/s3cr3tPart"
 
 _BUILD = f"""
-from orchestration import flows
-flows.project().run_operation("generate_stream", "{T0}", history_days=3, orders_per_day=12000)
-flows.streaming_dbt_transform.fn("{T0}")
-flows.monitor_streaming.fn("{T0}")
+from orchestration import runs, steps
+steps.project().run_operation("generate_stream", "{T0}", history_days=3, orders_per_day=12000)
+runs.transform("{T0}")
+runs.monitor("{T0}")
 """
 
 
@@ -65,10 +65,10 @@ class Warehouse:
     """A copy of the base warehouse, and the project on it."""
 
     def __init__(self, file: Path) -> None:
-        from orchestration import flows
+        from orchestration import runs, steps
 
-        self.file, self.flows = file, flows
-        self.dbt = flows.project()
+        self.file, self.runs = file, runs
+        self.dbt = steps.project()
         # Another file: nothing was built in it by this process, and nobody was told of a fault.
         self.dbt.built.forget()
         (Path(os.environ["DBT_TARGET_PATH"]) / "faults.json").unlink(missing_ok=True)
@@ -85,7 +85,7 @@ class Warehouse:
         self.dbt.run_operation("generate_stream", until, **({"orders_per_day": 12000} | options))
 
     def transform(self, as_of: str) -> None:
-        self.flows.streaming_dbt_transform.fn(as_of)
+        self.runs.transform(as_of)
 
     def monitor(self, as_of: str) -> dict[str, str]:
         """Builds tag:monitoring and returns the status of every alert and of whatever else was not well."""

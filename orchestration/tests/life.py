@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 from rich.console import Console
 
-from orchestration import flows
+from orchestration import runs, steps
 from orchestration.health import show_alerts, show_health
 from orchestration.runner import Dbt, DbtError
 from orchestration.tests.conftest import T0
@@ -132,7 +132,7 @@ def record_statements() -> set[str]:
 
 def main() -> None:
     sent = record_statements()
-    dbt = flows.project()
+    dbt = steps.project()
     dbt._variables |= {"allow_generated_events": True}
     ended: dict[str, Any] = {}
 
@@ -153,7 +153,7 @@ def main() -> None:
     def flow(name: str, run: Any, as_of: str) -> None:
         """As `serve` runs it, but for Prefect: what is posted goes to the webhook of the environment."""
         try:
-            run.fn(as_of)
+            run(as_of)
             ended[name] = "completed"
         except DbtError as error:
             ended[name] = str(error)
@@ -172,14 +172,14 @@ def main() -> None:
     # A partition was down for five hours and comes now: no run finds it, the completeness tells, a backfill loads it.
     arrive("", odd_records(T0_MS - 5 * 3_600_000))
     build("monitor after a late batch", "record_completeness+", T2, "--exclude-resource-type", "test", nightly=True)
-    ended["backfill"] = list(flows.backfill("2026-03-02T06:00:00Z", "2026-03-02T08:00:00Z", T2))
+    ended["backfill"] = list(steps.backfill("2026-03-02T06:00:00Z", "2026-03-02T08:00:00Z", T2))
     arrive(T3, failed_task=1, stalled_partition=4)
     land_snapshots(dbt, T3, 3)
-    flow("tick with two faults", flows.streaming_tick, T3)
-    flow("idle tick", flows.streaming_tick, T4)
-    flow("nightly", flows.nightly_batch, T5)
+    flow("tick with two faults", runs.tick, T3)
+    flow("idle tick", runs.tick, T4)
+    flow("nightly", runs.nightly, T5)
     build("full refresh", "tag:streaming", T6, "--full-refresh")
-    flow("tick after it", flows.streaming_tick, T6)
+    flow("tick after it", runs.tick, T6)
     for show in (show_health, show_alerts):
         with io.StringIO() as file:
             show(dbt, T6, Console(width=240, file=file))

@@ -158,7 +158,8 @@ def _do_run(
     file: str, action: str, as_of: str, variables: dict[str, Any], kill: tuple[str, int] | None = None
 ) -> tuple[int, Any]:
     """Runs `action`; returns its number of statements, and what it found. `kill`: before or after which statement."""
-    from orchestration import flows
+    from orchestration import steps
+    from orchestration.outcomes import raise_if_broken
     from orchestration.tests.warm import DBT
 
     cursor, count = _cursor_class(), 0
@@ -178,11 +179,11 @@ def _do_run(
     cursor.execute = counted
     try:
         if action == "catch up":
-            flows.raise_if_broken(flows.build.fn("tag:streaming", as_of, "waiting_records"))
+            raise_if_broken(steps.build("tag:streaming", as_of, "waiting_records"))
             DBT._invoke("run", "--select", "order_event_buckets", "record_completeness", as_of=as_of)
             found = DBT.query("{{ pending_records() }}", as_of)[0]["pending"]
         elif action == "nightly":
-            found = flows.raise_if_broken(flows.build.fn("tag:batch", as_of, "pending_days", 0))
+            found = raise_if_broken(steps.build("tag:batch", as_of, "pending_days", 0))
         else:
             command, *select = ACTIONS[action]
             # One thread where the number of a statement has to mean something.

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration import flows
+from orchestration import steps
 from orchestration.built import KEPT_SECONDS, Built
 from orchestration.tests.conftest import T0, Warehouse
 
@@ -35,18 +35,18 @@ def test_the_second_run_leaves_the_views_and_runs_every_test(warehouse: Warehous
 )
 def test_what_was_dropped_fails_one_tick_and_is_made_again_by_the_next(warehouse: Warehouse, dropped: str) -> None:
     """As in processes of their own: project() makes ready what a process before did not."""
-    warehouse.dbt.build(flows.PREPARED, T1)
+    warehouse.dbt.build(steps.PREPARED, T1)
     warehouse.monitor(T1)
     warehouse.sql(f"drop {dropped}")
     assert "error" in warehouse.monitor(T2).values()
-    flows.project.cache_clear()
-    warehouse.dbt = flows.project()
+    steps.project.cache_clear()
+    warehouse.dbt = steps.project()
     assert "error" not in warehouse.monitor(T3).values()
 
 
 def test_a_run_with_options_of_its_own_does_not_say_what_the_next_one_builds(warehouse: Warehouse) -> None:
     warehouse.monitor(T1)
-    list(warehouse.flows.backfill("2026-03-02T10:00:00Z", T0, T1))
+    list(steps.backfill("2026-03-02T10:00:00Z", T0, T1))
     assert len(warehouse.monitor(T2)) == ALERTS
 
 

@@ -48,7 +48,8 @@ from orchestration.credentials import (
     fetch_snowflake_secret,
     with_kafka_secret,
 )
-from orchestration.runner import Dbt, DbtError, _clean
+from orchestration.outcomes import CURRENT_RUN, DbtError, RunInfo
+from orchestration.runner import Dbt, _clean
 from orchestration.settings import Settings
 from orchestration.tests import fake_snowflake
 from orchestration.tests.conftest import PROJECT_DIR, T0
@@ -231,15 +232,14 @@ def test_a_key_given_as_a_path_signs_the_login(profile: Path, door: Door, lock: 
     assert _signed(_log_in(profile, door))["sub"] == "ACME-EU.SVC"
 
 
-def test_statements_tell_their_flow_run_and_call_of_dbt(
-    profile: Path, door: Door, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_statements_tell_their_flow_run_and_call_of_dbt(profile: Path, door: Door) -> None:
     os.environ.update({KEY: private_key()})
-    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "11111111-2222-3333-4444-555555555555")
+    current = CURRENT_RUN.set(RunInfo(flow_run="11111111-2222-3333-4444-555555555555"))
     _stands_at(profile, door.server.server_port)
     dbt = Dbt()
     for _ in range(2):
         dbt.query("select 1 as a", "2026-03-02T12:00:00Z")
+    CURRENT_RUN.reset(current)
     tags = [json.loads(login["SESSION_PARAMETERS"]["QUERY_TAG"]) for login in door.logins]
     assert {tag["flow_run"] for tag in tags} == {"11111111-2222-3333-4444-555555555555"}
     assert {tag["app"] for tag in tags} == {"streaming_ops"}

@@ -17,6 +17,7 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import NewPartitions
 
+from orchestration import runs
 from orchestration.collectors import collect
 from orchestration.runner import Outcome
 from orchestration.tests.conftest import PROJECT_DIR, Receiver, Warehouse
@@ -59,7 +60,7 @@ def base_warehouse(tmp_path_factory: pytest.TempPathFactory, _environment: None)
     """In place of conftest's: nothing has landed here but what comes from Kafka."""
     file = tmp_path_factory.mktemp("base") / "warehouse.duckdb"
     subprocess.run(
-        [sys.executable, "-c", "from orchestration import flows; flows.project()"],
+        [sys.executable, "-c", "from orchestration import steps; steps.project()"],
         cwd=PROJECT_DIR,
         env=os.environ | {"STREAMING_OPS_DUCKDB_PATH": str(file)},
         check=True,
@@ -409,12 +410,12 @@ def test_a_server_that_is_killed_fails_its_collector_alone(
 
 def test_from_kafka_to_slack(warehouse: Warehouse, stream: Stream, slack: Receiver) -> None:
     for minute in (0, 5, 10):
-        warehouse.flows.streaming_tick.fn(stream.step(minute))
+        runs.tick(stream.step(minute))
     assert slack.received == []
     assert warehouse.sql("select count(*), count(distinct event_id) from ANALYTICS.FCT_ORDER_EVENTS") == [(18, 18)]
 
     for minute in (15, 20, 25):
-        warehouse.flows.streaming_tick.fn(stream.step(minute, skipped={2}))
+        runs.tick(stream.step(minute, skipped={2}))
     text = _text(slack.received[-1])
     assert "partition_stalled: FIRING" in text
     assert "orders partition 2 of connect-snowflake-orders-sink" in text
@@ -423,11 +424,11 @@ def test_from_kafka_to_slack(warehouse: Warehouse, stream: Stream, slack: Receiv
 
     # What waited shows in the latency for as long as its records are looked at.
     for minute in (30, 35, 40, 45, 50):
-        warehouse.flows.streaming_tick.fn(stream.step(minute))
+        runs.tick(stream.step(minute))
     headers = [sent["blocks"][0]["text"]["text"] for sent in slack.received]
     assert sum("partition_stalled: FIRING" in header for header in headers) == 1
     assert any("resolved" in header for header in headers)
     told = len(slack.received)
-    warehouse.flows.streaming_tick.fn(stream.step(55))
+    runs.tick(stream.step(55))
     assert len(slack.received) == told
     assert warehouse.sql("select count(distinct event_id) from ANALYTICS.FCT_ORDER_EVENTS") == [(12 * 6,)]

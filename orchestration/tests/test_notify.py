@@ -17,12 +17,12 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from orchestration import notify
+from orchestration import notify, runs
 from orchestration.__main__ import app
 from orchestration.health import show_alerts
-from orchestration.notify import DeliveryError
-from orchestration.runner import DbtError, Outcome
+from orchestration.outcomes import DbtError, DeliveryError, Outcome
 from orchestration.settings import Settings
+from orchestration.steps import backfill
 from orchestration.tests.conftest import PROJECT_DIR, Receiver, Warehouse
 
 T1, T2, T3, T4, T5 = (f"2026-03-02T12:{minute}:00Z" for minute in (12, 17, 22, 27, 32))
@@ -36,7 +36,7 @@ def test_an_alert_is_told_once_and_that_it_is_over_within_two_ticks(warehouse: W
     told = []
     for at, failed_task in ((T1, 1), (T2, 1), (T3, None), (T4, None), (T5, None)):
         warehouse.produce(at, **({"failed_task": failed_task} if failed_task else {}))
-        warehouse.flows.streaming_tick.fn(at)
+        runs.tick(at)
         told.append([text for sent in slack.received if "connector_not_running" in (text := json.dumps(sent))])
         slack.received.clear()
     assert [len(messages) for messages in told] == [1, 0, 0, 1, 0]
@@ -53,10 +53,10 @@ def test_a_receiver_that_refuses_gets_one_message_for_all_that_time(warehouse: W
         warehouse.produce(at, failed_task=1)
         slack.answers = [(404, "no_service", {})]
         with pytest.raises(DeliveryError):
-            warehouse.flows.monitor_streaming.fn(at)
+            runs.monitor(at)
     slack.answers, slack.received[:] = [], []
     for at in ("2026-03-02T12:14:30Z", "2026-03-02T12:14:40Z"):
-        warehouse.flows.monitor_streaming.fn(at)
+        runs.monitor(at)
     (sent,) = slack.received
     text = json.dumps(sent)
     assert "since 2026-03-02 12:12 UTC" in text
@@ -70,7 +70,7 @@ def test_a_receiver_that_refuses_gets_one_message_for_all_that_time(warehouse: W
 
 def test_a_connector_that_is_down_speaks_for_the_lag_that_it_causes(warehouse: Warehouse, slack: Receiver) -> None:
     warehouse.produce(T1, failed_task=1, stalled_partition=4)
-    warehouse.flows.monitor_streaming.fn(T1)
+    runs.monitor(T1)
     text = json.dumps(slack.received)
     assert "connector_not_running: FIRING" in text
     assert "partition_stalled: FIRING" not in text
@@ -104,18 +104,18 @@ def test_a_silence_mutes_what_it_matches(
         f"({', '.join(values)}, '2026-03-02 12:12', '2026-03-02 12:13')"
     )
     warehouse.produce(T1, failed_task=1)
-    warehouse.flows.monitor_streaming.fn(T1)
+    runs.monitor(T1)
     assert ("connector_not_running" in json.dumps(slack.received)) == is_told
     # Over is over.
     warehouse.produce(SOON[1], failed_task=1)
-    warehouse.flows.monitor_streaming.fn(SOON[1])
+    runs.monitor(SOON[1])
     assert len(slack.received) == 1
 
 
 def test_what_the_night_misses_is_not_over_before_it_is_loaded(warehouse: Warehouse, slack: Receiver) -> None:
-    flows, told = warehouse.flows, []
+    told = []
     warehouse.produce(T1)
-    flows.streaming_tick.fn(T1)
+    runs.tick(T1)
     # Ten hours behind: no load and no tick looks there.
     warehouse.sql(
         "insert into STREAMING.ORDER_EVENTS select {'topic': 'orders', 'partition': 1, 'offset': -1 - n, "
@@ -123,12 +123,12 @@ def test_what_the_night_misses_is_not_over_before_it_is_loaded(warehouse: Wareho
         "from range(3) as r (n)"
     )
     steps = [
-        lambda: flows.monitor_streaming.fn(T1),
-        lambda: flows.nightly_batch.fn(T2),
-        lambda: flows.monitor_streaming.fn(T3),
-        lambda: flows.monitor_streaming.fn(T4),
-        lambda: list(flows.backfill("2026-03-02T02:00:00Z", "2026-03-02T03:00:00Z", "2026-03-02T12:27:10Z")),
-        lambda: flows.monitor_streaming.fn(T5),
+        lambda: runs.monitor(T1),
+        lambda: runs.nightly(T2),
+        lambda: runs.monitor(T3),
+        lambda: runs.monitor(T4),
+        lambda: list(backfill("2026-03-02T02:00:00Z", "2026-03-02T03:00:00Z", "2026-03-02T12:27:10Z")),
+        lambda: runs.monitor(T5),
     ]
     for run in steps:
         run()
@@ -175,13 +175,14 @@ def test_the_command_line_adds_a_silence_that_the_seed_takes(tmp_path: Path, mon
 
 
 _FIRE = f"""
-from orchestration import flows
-flows.project().run_operation("generate_stream", "{SOON[0]}", orders_per_day=12000, failed_task=1)
-flows.step(flows.build, "tag:monitoring", "{SOON[0]}")
+from orchestration import steps
+steps.project().run_operation("generate_stream", "{SOON[0]}", orders_per_day=12000, failed_task=1)
+steps.build("tag:monitoring", "{SOON[0]}")
 """
 _DELIVER = """
 import os, signal, sys
-from orchestration import notify
+from orchestration import notify, runs
+from orchestration.steps import backfill
 step, at = sys.argv[1:]
 def die(*_): os.kill(os.getpid(), signal.SIGKILL)
 def after(name):
@@ -199,7 +200,8 @@ elif step == "recorded":
     record, calls = notify._record, []
     def second(*args): record(*args); calls.append(1); len(calls) == 2 and die()
     notify._record = second
-dbt = notify.Dbt()
+from orchestration.runner import Dbt
+dbt = Dbt()
 dbt.query("select 1 as ready", at)
 print("ready", flush=True)
 notify.deliver(dbt, at)
@@ -253,12 +255,12 @@ def test_a_process_killed_at_any_step_loses_nothing_and_repeats_only_what_it_say
 def test_a_fault_is_told_once_then_after_hours_and_when_it_is_over(warehouse: Warehouse, slack: Receiver) -> None:
     broken = [Outcome("dbt", "run", "error", "IO Error: <!channel> no such warehouse")]
     for at in ("12:00", "12:05", "15:55", "16:05", "16:10"):
-        assert notify.tell_faults("monitor-streaming", f"2026-03-02T{at}:00Z", broken) == []
+        assert notify.report_faults("monitor-streaming", f"2026-03-02T{at}:00Z", broken) == []
     assert len(slack.received) == 2
     text = json.dumps(slack.received[0])
     assert "no such warehouse" in text and "<!channel>" not in text
     for at in ("16:15", "16:20"):
-        assert notify.tell_faults("monitor-streaming", f"2026-03-02T{at}:00Z", []) == []
+        assert notify.report_faults("monitor-streaming", f"2026-03-02T{at}:00Z", []) == []
     assert len(slack.received) == 3
     assert "esolved" in json.dumps(slack.received[2])
 
@@ -266,8 +268,8 @@ def test_a_fault_is_told_once_then_after_hours_and_when_it_is_over(warehouse: Wa
 def test_a_fault_that_no_receiver_took_is_told_again(warehouse: Warehouse, slack: Receiver) -> None:
     broken = [Outcome("dbt", "run", "error", "gone")]
     slack.answers = [(404, "no_service", {})]
-    assert "make a new one" in "".join(notify.tell_faults("monitor-streaming", T1, broken))
-    assert notify.tell_faults("monitor-streaming", T2, broken) == []
+    assert "make a new one" in "".join(notify.report_faults("monitor-streaming", T1, broken))
+    assert notify.report_faults("monitor-streaming", T2, broken) == []
     assert len(slack.received) == 2
 
 
@@ -275,10 +277,10 @@ def test_a_receiver_that_is_no_longer_there_is_not_told_that_a_fault_is_over(
     warehouse: Warehouse, slack: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALERT_WEBHOOK_URL", slack.url)
-    notify.tell_faults("monitor-streaming", T1, [Outcome("dbt", "run", "error", "gone")])
+    notify.report_faults("monitor-streaming", T1, [Outcome("dbt", "run", "error", "gone")])
     monkeypatch.delenv("ALERT_WEBHOOK_URL")
     assert len(slack.received) == 2
-    assert notify.tell_faults("monitor-streaming", T2, []) == []
+    assert notify.report_faults("monitor-streaming", T2, []) == []
     assert len(slack.received) == 3
     assert notify._read(PROJECT_DIR / os.environ.get("DBT_TARGET_PATH", "target") / "faults.json") == {}
 
@@ -287,7 +289,7 @@ def test_a_monitor_without_its_tables_is_told_by_the_process_itself(warehouse: W
     warehouse.produce(T1, failed_task=1)
     warehouse.sql("drop view MONITORING.ALERT_HISTORY", "drop table MONITORING.NOTIFICATIONS")
     with pytest.raises(DbtError, match=r"(?i)notifications"):
-        warehouse.flows.monitor_streaming.fn(T1)
+        runs.monitor(T1)
     assert "monitor-streaming failed" in json.dumps(slack.received)
 
 

@@ -13,10 +13,10 @@ import pytest
 from pagerduty import EventsApiV2Client
 from prefect.blocks.core import Block
 from prefect.blocks.notifications import CustomWebhookNotificationBlock, MattermostWebhook, SlackWebhook
-from prefect.settings import PREFECT_UI_URL, temporary_settings
 from pydantic import SecretStr
 
 from orchestration import receivers
+from orchestration.outcomes import CURRENT_RUN, RunInfo
 from orchestration.receivers import RECEIVERS, Answer, Notification, base, send, slack
 from orchestration.receivers.text import as_text
 from orchestration.settings import Settings
@@ -483,12 +483,12 @@ def test_a_flow_that_failed_has_measured_nothing() -> None:
     assert "\n  dbt - no warehouse\n" in as_text([_notification("tick", entities=[entity])], Settings())
 
 
-def test_a_message_leads_to_the_flow_run_that_sent_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "123")
-    with temporary_settings({PREFECT_UI_URL: "https://prefect.example.com"}):
-        page = "https://prefect.example.com/runs/flow-run/123"
-        assert as_text([_notification()], Settings()).endswith(f"run: {page}")
-        assert f"<{page}|" in json.dumps(slack.blocks([_notification()], Settings()))
+def test_a_message_leads_to_the_flow_run_that_sent_it() -> None:
+    page = "https://prefect.example.com/runs/flow-run/123"
+    current = CURRENT_RUN.set(RunInfo("123", page))
+    assert as_text([_notification()], Settings()).endswith(f"run: {page}")
+    assert f"<{page}|" in json.dumps(slack.blocks([_notification()], Settings()))
+    CURRENT_RUN.reset(current)
 
 
 @pytest.mark.parametrize("which", ["slack", "pagerduty", "webhook"])

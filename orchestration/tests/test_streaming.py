@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from orchestration import steps
 from orchestration.runner import Dbt, DbtError
 from orchestration.tests.conftest import T0, Warehouse
 
@@ -196,7 +197,7 @@ def test_a_backfill_finds_what_no_run_does_and_says_so(warehouse: Warehouse) -> 
     warehouse.transform("2026-03-02T12:05:00Z")
     assert warehouse.sql("select count(*) from ANALYTICS.FCT_ORDERS where order_id = 'X1'") == [(0,)]
     span = ("2026-03-01T11:00:00Z", "2026-03-02T11:00:00Z", "2026-03-02T12:10:00Z")
-    days = list(warehouse.flows.backfill(*span))
+    days = list(steps.backfill(*span))
     assert [(d["first_at"], d["last_at"]) for d in days] == [
         ("2026-03-01T11:00:00.000Z", "2026-03-02T00:00:00.000Z"),
         ("2026-03-02T00:00:00.000Z", "2026-03-02T11:00:00.000Z"),
@@ -205,12 +206,12 @@ def test_a_backfill_finds_what_no_run_does_and_says_so(warehouse: Warehouse) -> 
     assert (_order(warehouse)["order_status"], _order(warehouse)["event_count"]) == ("paid", "2")
     bucket = "select sum(record_count) from MONITORING.ORDER_EVENT_BUCKETS where partition = 9"
     assert warehouse.sql(bucket) == [(3,)]
-    assert [d["records"] for d in warehouse.flows.backfill(*span)] == [0, 0]
+    assert [d["records"] for d in steps.backfill(*span)] == [0, 0]
 
 
 def test_a_backfill_says_what_it_cannot_do(warehouse: Warehouse) -> None:
     def backfill(*span: str) -> list[dict[str, Any]]:
-        return list(warehouse.flows.backfill(*span, "2026-03-02T12:10:00Z"))
+        return list(steps.backfill(*span, "2026-03-02T12:10:00Z"))
 
     with pytest.raises(ValueError, match="from takes ISO 8601"):
         backfill("yesterday", T0)

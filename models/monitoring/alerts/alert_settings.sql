@@ -3,7 +3,7 @@
 } -%}
 -- What dbt knows of the tests that are alerts, as rows. A tick is seldom on the second:
 -- what is due within a tenth of the interval is due.
-{%- set slack = var('evaluation_interval_minutes') * 6 %}
+{%- set slack = (var('evaluation_interval_minutes') * 6) | int %}
 {%- for node in graph.nodes.values() if node.resource_type == 'test' and 'alert' in node.tags %}
 {{ 'union all' if not loop.first }}
 select

@@ -1,0 +1,69 @@
+"""How the steps of a run end. Every process of the project imports it: it needs neither dbt nor Prefect."""
+
+from collections.abc import Iterable
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+
+class DbtError(RuntimeError):
+    """dbt could not run, or the warehouse could not be reached or understood. The text says what to do."""
+
+
+class DeliveryError(RuntimeError):
+    """A receiver did not take what it was sent. The text says what to do, and never has a secret."""
+
+
+class WarehouseTaken(RuntimeError):
+    """Another run is using the warehouse. The text says which."""
+
+
+class RunCancelled(RuntimeError):
+    """Somebody cancelled the run, and its process was killed."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one node of a dbt run, or another part of a step, ended."""
+
+    name: str
+    resource_type: str  # dbt's own, or collector, receiver, run
+    status: str  # dbt's own: success, pass, warn, fail, error, skipped; of a receiver: refused
+    message: str
+    is_alert: bool = False
+
+    @property
+    def is_problem(self) -> bool:
+        return self.status not in ("success", "pass", "no-op")
+
+    @property
+    def is_broken(self) -> bool:
+        """The node could not be computed, or data is not what the project relies on: no alert, a fault."""
+        return self.status == "error" or (self.status == "fail" and not self.is_alert)
+
+    @property
+    def is_refused(self) -> bool:
+        return self.status == "refused"
+
+    def __str__(self) -> str:
+        return self.message if self.is_refused else f"{self.resource_type} {self.name} ({self.status}): {self.message}"
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """The Prefect flow run that a step belongs to; empty without Prefect."""
+
+    flow_run: str = ""
+    page: str | None = None  # its address in Prefect's UI
+
+
+NO_RUN = RunInfo()
+CURRENT_RUN: ContextVar[RunInfo] = ContextVar("current_run", default=NO_RUN)
+
+
+def raise_if_broken(outcomes: Iterable[Outcome]) -> None:
+    """Raises DbtError with a line for each broken outcome; else DeliveryError where a receiver refused."""
+    outcomes = list(outcomes)
+    if broken := [str(outcome) for outcome in outcomes if outcome.is_broken]:
+        raise DbtError("\n".join(broken))
+    if refused := [str(outcome) for outcome in outcomes if outcome.is_refused]:
+        raise DeliveryError("\n".join(refused))

@@ -1,0 +1,173 @@
+"""The steps of the runs, in the process that has dbt and the warehouse. What they do is SQL.
+
+Prefect is not in here: orchestration/runs.py has their order, and orchestration/flows.py shows them in Prefect.
+"""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import cache
+from typing import Any
+
+from rich.console import Console
+
+from orchestration import collectors, guard, notify
+from orchestration.outcomes import DbtError, Outcome, raise_if_broken
+from orchestration.runner import Dbt
+from orchestration.settings import Settings, parse_as_of, parse_instant
+
+logger = logging.getLogger(__name__)
+PREPARED = "resource_type:seed tag:staging"
+_open = ExitStack()
+
+
+@cache
+def dbt() -> Dbt:
+    return Dbt()
+
+
+@cache
+def project() -> Dbt:
+    """The dbt project, made ready: landing tables, seeds, staging, and a first load, unless a process has before."""
+    if dbt().built.get(PREPARED):
+        return dbt()
+    as_of = parse_as_of(None)
+    is_loaded = "select {{ load_relation(ref('fct_orders')) is not none }} as is_loaded {{ check_session() }}"
+    dbt().run_operation("create_landing_tables", as_of)
+    dbt().forget()
+    raise_if_broken(dbt().build(PREPARED, as_of))
+    if not dbt().query(is_loaded, as_of)[0]["is_loaded"]:
+        raise_if_broken(dbt().build("tag:streaming", as_of))
+    return dbt()
+
+
+def take(what: str, wait_seconds: float, uses: str) -> list[str]:
+    """Takes the warehouse for this process, until release(). Returns the Prefect flow runs of owners that died.
+
+    What only reads needs no turn on Snowflake; a DuckDB file is opened by one process at a time.
+    """
+    me, is_snowflake = guard.owner(what), dbt().adapter == "snowflake"
+    if uses == "nothing" or (is_snowflake and uses == "reads"):
+        return []
+    if is_snowflake:
+        turn: guard.Guard = guard.LeaseGuard(dbt(), me, parse_as_of(None))
+    else:
+        turn = guard.FileGuard(Settings().streaming_ops_duckdb_path.resolve(), me)
+    return _open.enter_context(guard.guarded(turn, wait_seconds))
+
+
+def release() -> None:
+    """Closes the warehouse, and gives it back."""
+    dbt().close()
+    _open.close()
+
+
+def collect(as_of: str) -> list[Outcome]:
+    """Lands what the collectors bring."""
+    return collectors.collect(project(), as_of)
+
+
+def build(select: str, as_of: str, waiting: str | None = None, at_least: int = 1, **variables: Any) -> list[Outcome]:
+    """Builds `select`; with `waiting`, a macro that counts, while at least that many wait and one run is not enough."""
+    left = None
+    outcomes: list[Outcome] = []
+    while True:
+        before, left = left, _count(waiting, as_of) if waiting else None
+        if left:
+            logger.info("%s: %d", waiting.replace("_", " "), left["pending"])
+            if left["pending"] < at_least or (before and left["pending"] >= before["pending"]):
+                return outcomes
+        outcomes = project().build(select, as_of, **variables)
+        if not left or not left["is_partial"] or any(outcome.is_broken for outcome in outcomes):
+            return outcomes
+
+
+def _count(waiting: str, as_of: str) -> dict[str, Any]:
+    """What the macro counts. While its tables are what they were when nothing waited, it need not read them again."""
+    try:
+        left = project().query(f"{{{{ {waiting}() }}}}", as_of, settled=project().built.token(waiting))[0]
+    except DbtError as error:
+        if waiting != "waiting_records":
+            raise
+        # To ask for the tokens saves a count, and a count must do without them.
+        logger.warning("Counting without the tables' tokens: %s", error)
+        left = project().query("{{ pending_records() }}", as_of)[0]
+    project().built.settle(waiting, left.get("token") if left["pending"] == 0 else None)
+    return left
+
+
+def apply_retention(as_of: str) -> list[Outcome]:
+    project().run_operation("apply_retention", as_of)
+    return []
+
+
+def deliver(as_of: str) -> list[Outcome]:
+    """Sends what is due of the alerts. A receiver that did not take it is an outcome."""
+    return [Outcome("deliver", "receiver", "refused", problem) for problem in notify.deliver(project(), as_of)]
+
+
+def backfill(first: str, last: str, as_of: str | None = None) -> Iterator[dict[str, Any]]:
+    """Loads what landed from `first` up to `last` and no run has found; yields a row for each UTC day with records.
+
+    A day at a time: an interrupted backfill is just run again. The marks of the day are evaluated again, too, and at
+    the end what is missing still.
+    """
+    as_of, start, end = parse_as_of(as_of), parse_instant(first, "from"), parse_instant(last, "to")
+    if start >= end:
+        raise ValueError(f"a backfill goes from an instant to a later one; it is from {first} to {last}")
+    monitored = "select {{ load_relation(ref('record_completeness')) is not none }} as is_built"
+    if not project().query(monitored, as_of)[0]["is_built"]:
+        raise DbtError("Nothing was monitored yet: run `python -m orchestration tick` first.")
+    for day in project().query(f"{{{{ landed_days('{start.isoformat()}', '{end.isoformat()}') }}}}", as_of):
+        span = {"backfill_from": day["first_at"], "backfill_to": day["last_at"]}
+        loaded = project().query("select coalesce(max(load_id), 0) as id from {{ ref('order_event_records') }}", as_of)
+        raise_if_broken(project().build("tag:streaming order_event_buckets", as_of, **span))
+        options = ("--exclude", "order_event_buckets", "record_completeness", "--exclude-resource-type", "test")
+        raise_if_broken(project().build("tag:monitoring", as_of, *options, **span))
+        yield project().query(f"{{{{ backfilled_records({loaded[0]['id']}) }}}}", as_of)[0] | day
+    raise_if_broken(project().build("record_completeness+1", as_of, nightly=True))
+
+
+def produce(until: str, **options: Any) -> None:
+    """Continues the generated order stream in the landing tables."""
+    project().run_operation("generate_stream", until, **options)
+
+
+def last_collected() -> Any:
+    """When the newest sample of offsets was taken; None where there is none."""
+    reached = "select max(collected_at) as at from {{ source('streaming', 'kafka_offsets') }}"
+    return project().query(reached, parse_as_of(None))[0]["at"]
+
+
+def alert_names() -> list[str]:
+    return sorted(dbt().alerts())
+
+
+def stream_health(as_of: str) -> Any:
+    """The last measurement of every alert and the state of FCT_ORDERS, as plain rows."""
+    from orchestration.health import stream_health
+
+    return stream_health(dbt(), as_of)
+
+
+def show_health(as_of: str) -> bool:
+    from orchestration.health import show_health
+
+    return show_health(dbt(), as_of, console())
+
+
+def show_alerts(as_of: str) -> bool:
+    from orchestration.health import show_alerts
+
+    return show_alerts(dbt(), as_of, console())
+
+
+def show_check() -> bool:
+    from orchestration.check import show_check
+
+    return show_check(console())
+
+
+def console() -> Console:
+    return Console() if sys.stdout.isatty() else Console(width=160)
