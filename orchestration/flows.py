@@ -7,7 +7,7 @@ import logging
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -95,7 +95,11 @@ def _run(what: str, run: Callable[..., None], as_of: str | None, is_frequent: bo
     the warehouse, and where it starts so late that the next one is due.
     """
     is_scheduled = is_frequent and deployment.id is not None
-    interval = evaluation_interval()
+    try:
+        interval = evaluation_interval()
+    except ValueError:
+        # dbt says what is wrong with its project file.
+        interval = timedelta(minutes=5)
     late = datetime.now(UTC) - (flow_run.scheduled_start_time or datetime.now(UTC))
     if is_scheduled and late >= interval:
         return _skipped(f"It started {late.total_seconds():.0f} s late: the next one is due, and does its work.")
@@ -110,7 +114,7 @@ def _run(what: str, run: Callable[..., None], as_of: str | None, is_frequent: bo
             # Where it cannot be opened, the first step says why, and it is reported.
             with suppress(DbtError):
                 here.open()
-            dead_runs.end(here.dead_runs)
+                dead_runs.end(here.dead_runs)
             run(as_of, partial(_step, here))
             state = Completed(message="All steps completed.")
         except WarehouseTaken as taken:

@@ -222,6 +222,9 @@ class Session:
         if self._pid:
             with suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGKILL)
+        else:
+            # It was never forked: the warm process itself hangs.
+            WARM.stop()
 
     def _end(self) -> None:
         if self._pipe is not None:

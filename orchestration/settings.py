@@ -149,10 +149,11 @@ def evaluation_interval(project_dir: Path = PROJECT_DIR) -> timedelta:
 
     Raises ValueError unless it is a number of whole seconds that divides a day: marks are counted from midnight UTC.
     """
-    given = yaml.safe_load((project_dir / "dbt_project.yml").read_text())["vars"]["evaluation_interval_minutes"]
+    given = None
     try:
+        given = yaml.safe_load((project_dir / "dbt_project.yml").read_text())["vars"]["evaluation_interval_minutes"]
         interval = timedelta(minutes=given)
-    except (TypeError, OverflowError):
+    except (OSError, yaml.YAMLError, KeyError, TypeError, OverflowError, ValueError):
         interval = timedelta()
     if interval <= timedelta() or interval.microseconds or _DAY % interval:
         raise ValueError(
