@@ -122,7 +122,7 @@ def test_a_cancelled_run_ends_at_once(file: Path) -> None:
                 here.call("build", "tag:staging", T0)
         with pytest.raises(RunCancelled):
             here.call("collect", T0)
-    assert is_gone(pid)
+    assert _ends(pid)
 
 
 _OWNER = """
