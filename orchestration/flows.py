@@ -142,8 +142,9 @@ def _task(work: Callable[[], list[Outcome]]) -> State:
     outcomes = work()
     bad = [outcome for outcome in outcomes if outcome.is_broken or outcome.is_refused]
     if bad:
-        return Failed(message=f"{len(bad)} of {len(outcomes)}: {'; '.join(outcome.name for outcome in bad)}"[:_MOST])
-    return Completed(message=f"{len(outcomes)} results")
+        names = ", ".join(outcome.name for outcome in bad)
+        return Failed(message=f"{len(bad)} of {len(outcomes)} failed: {names}"[:_MOST])
+    return Completed(message=f"{len(outcomes)} results" if outcomes else "Nothing to do.")
 
 
 _DESCRIPTIONS = {

@@ -149,7 +149,8 @@ def health_page(health: dict[str, Rows] | None, as_of: str, problem: str | None,
     lines = [f"# Stream health, {as_of}", ""]
     if problem:
         lines += ["**The run failed.** What could not be evaluated keeps its previous state.", ""]
-        lines += [f"- {_markdown(line)}" for line in problem.splitlines()] + [""]
+        # An indented block: what is in it is no markup.
+        lines += [f"    {plain(line, 500)}" for line in problem.splitlines()] + [""]
     if health is None:
         lines += ["The state of the alerts could not be read.", ""]
     else:
