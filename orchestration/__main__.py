@@ -246,14 +246,17 @@ def _run(what: str, flow: str, as_of: str) -> None:
                 httpx.get(f"{url}/health", timeout=5).raise_for_status()
                 report_faults("prefect-api", as_of, [])
                 state = getattr(flows, flow)(as_of, return_state=True)
-                if not state.is_completed():
-                    raise DbtError(state.message)
-                return
-            except httpx.HTTPError as error:
-                said = f"{type(error).__name__}: {error}".strip(": ")
+            except Exception as error:
+                said = f"{type(error).__name__}: {error}".strip(": ").splitlines()[0]
+                if flows.HAS_BEGUN.is_set():
+                    raise RuntimeError(f"The run is done, and Prefect did not take how it ended: {said}") from None
                 message = f"Prefect's server at PREFECT_API_URL does not answer ({said}): the run goes without it."
                 logging.getLogger(__name__).error("%s", message)
                 problems.append(Outcome("Prefect API", "api", "error", message))
+            else:
+                if not state.is_completed():
+                    raise DbtError(state.message)
+                return
     with session(f"{what} {as_of}") as here:
         # Where it cannot be opened, the first step says why, and it is reported.
         with suppress(DbtError):

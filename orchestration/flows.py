@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from threading import Event
 from typing import Any
 
 from prefect import flow, task
@@ -21,9 +22,10 @@ from prefect.states import Cancelled, Completed, Failed
 from prefect.utilities.urls import url_for
 
 from orchestration import dead_runs, runs
+from orchestration.notify import report_faults
 from orchestration.outcomes import CURRENT_RUN, DbtError, DeliveryError, Outcome, RunCancelled, RunInfo, WarehouseTaken
 from orchestration.process import Session, session
-from orchestration.settings import evaluation_interval, parse_as_of
+from orchestration.settings import Settings, evaluation_interval, parse_as_of
 
 logger = logging.getLogger(__name__)
 # The runs' logs have what this package says, dbt's result lines included. PREFECT_LOGGING_EXTRA_LOGGERS would come too
@@ -33,6 +35,7 @@ _ours.setLevel(logging.INFO)
 if not any(isinstance(handler, APILogHandler) for handler in _ours.handlers):
     _ours.addHandler(APILogHandler())
 TAGS = ["streaming-ops"]
+HAS_BEGUN = Event()  # a run of this process has got past Prefect's beginning
 SESSIONS: dict[str, Session] = {}  # by flow run, for whoever cancels it
 _MOST = 2000  # characters of a state's message
 
@@ -106,8 +109,15 @@ def _run(what: str, run: Callable[..., None], as_of: str | None, is_frequent: bo
     as_of = parse_as_of(as_of)
     page = url_for("flow-run", flow_run.id)
     CURRENT_RUN.set(RunInfo(flow_run.id or "", page))
-    # A tenth of the interval is for commands by hand, such as `status`.
-    wait_minutes = interval.total_seconds() / 600 if is_scheduled else None
+    dead_runs.begin()
+    HAS_BEGUN.set()
+    # A tenth of the interval is for commands by hand, such as `status`; the night outlasts a tick that hangs.
+    settings = Settings()
+    wait_minutes = settings.streaming_ops_wait_minutes
+    if is_scheduled:
+        wait_minutes = interval.total_seconds() / 600
+    elif deployment.id:
+        wait_minutes += settings.streaming_ops_hang_minutes
     with session(f"{what} {as_of}", wait_minutes) as here:
         SESSIONS[flow_run.id] = here
         try:
@@ -120,6 +130,9 @@ def _run(what: str, run: Callable[..., None], as_of: str | None, is_frequent: bo
         except WarehouseTaken as taken:
             if is_scheduled:
                 return _skipped(str(taken))
+            if deployment.id:
+                # A night that never gets its turn is a fault; by hand, whoever typed it sees it.
+                report_faults(flow_run.flow_name or what, as_of, [Outcome(what, "run", "error", str(taken))])
             state = Failed(message=str(taken)[:_MOST])
         except RunCancelled as cancelled:
             return Cancelled(message=str(cancelled))
@@ -159,8 +172,11 @@ def _step(here: Session, title: str, name: str, *args: Any, **variables: Any) ->
     """A step as a task run: failed where the step is, and nowhere else."""
     outcomes: list[Outcome] = []
     ended: list[Exception] = []
+    is_done = False
 
     def work() -> list[Outcome]:
+        nonlocal is_done
+        is_done = True
         try:
             outcomes.extend(runs.outcomes_of(here.call, title, name, *args, **variables))
         except (WarehouseTaken, RunCancelled) as error:
@@ -168,8 +184,14 @@ def _step(here: Session, title: str, name: str, *args: Any, **variables: Any) ->
             ended.append(error)
         return outcomes
 
-    shown = _task.with_options(name=title, task_run_name=title, tags=TAGS, description=_DESCRIPTIONS[name])
-    shown(work, return_state=True)
+    # Without tags: a task that has some asks the server for its turn, and fails where that does not answer.
+    shown = _task.with_options(name=title, task_run_name=title, description=_DESCRIPTIONS[name])
+    try:
+        shown(work, return_state=True)
+    except Exception as error:
+        logger.warning("%s is not shown in Prefect: %s: %s", title, type(error).__name__, error)
+    if not is_done:
+        work()
     if ended:
         raise ended[0]
     return outcomes

@@ -6,11 +6,13 @@ after an owner on another machine was killed. Neither needs Prefect.
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import logging
 import os
 import random
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -22,10 +24,11 @@ from uuid import uuid4
 
 from orchestration.machine import is_gone, machine
 from orchestration.outcomes import CURRENT_RUN, DbtError, WarehouseTaken
-from orchestration.runner import Dbt
+from orchestration.runner import Dbt, progress_logger
 
 logger = logging.getLogger(__name__)
 LEASE_SECONDS, RENEWED_AFTER_SECONDS = 90, 30
+_LOST_BEFORE_SECONDS = 10
 _SAID_AGAIN_SECONDS = 60
 Owner = dict[str, Any]
 
@@ -57,6 +60,8 @@ def guarded(guard: Guard, wait_seconds: float) -> Iterator[list[str]]:
             if said is None or time.monotonic() - said > _SAID_AGAIN_SECONDS:
                 said = time.monotonic()
                 logger.info("Waiting: %s", taken)
+            # It does not hang.
+            progress_logger.info("waiting for its turn")
             # Not in step with another one that waits.
             time.sleep(guard.asked_again_seconds * random.uniform(0.5, 1.5))  # noqa: S311
     try:
@@ -99,10 +104,11 @@ class FileGuard:
     def take(self) -> list[str]:
         try:
             file = self._path.open("a+")
-        except OSError as error:
+        except (FileNotFoundError, NotADirectoryError):
             # Where no lock can be, there is no database either: dbt says what is wrong with the path.
-            logger.debug("No lock at %s: %s", self._path, error)
             return []
+        except OSError as error:
+            raise DbtError(f"{self._path}, by which runs take turns, cannot be written: {error.strerror}.") from None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -135,12 +141,15 @@ class FileGuard:
         To be asked before this process opens it, for closing any file of a process gives up its record locks.
         """
         try:
-            with self._database.open("r+b") as database:
-                fcntl.lockf(database, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except FileNotFoundError:
+            database = self._database.open("r+b")
+        except OSError:
+            # Not there, or not to be written: DuckDB says so.
             return False
-        except OSError as error:
-            return error.errno in (11, 13, 35)  # EAGAIN and EACCES, of Linux and of macOS: locked
+        with database:
+            try:
+                fcntl.lockf(database, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                return error.errno in (errno.EAGAIN, errno.EACCES)
         return False
 
 
@@ -205,11 +214,19 @@ class LeaseGuard:
 
         statement = f"update {self._dbt.source('run_leases')} set expires_at = "  # noqa: S608
         statement += f"dateadd('second', {LEASE_SECONDS}, sysdate()) where lease_id = '{self._id}'"
-        while not self._ended.wait(RENEWED_AFTER_SECONDS):
+        renewed, wait = time.monotonic(), RENEWED_AFTER_SECONDS
+        while not self._ended.wait(wait):
+            is_lost = time.monotonic() - renewed > LEASE_SECONDS - _LOST_BEFORE_SECONDS
             try:
                 adapter = get_adapter_by_type("snowflake")
                 with adapter.connection_named(f"lease {self._id}"):
-                    adapter.execute(statement)
+                    response, _ = adapter.execute(statement)
+                is_lost = response.rows_affected == 0
+                renewed, wait = time.monotonic(), RENEWED_AFTER_SECONDS
             except Exception as error:
-                # Between two commands dbt has no adapter; and a renewal that fails once is tried again in time.
+                # Between two commands dbt has no adapter; and a renewal that fails is tried again in time.
                 logger.debug("The lease was not renewed: %s", error)
+                wait = min(wait, _LOST_BEFORE_SECONDS / 5)
+            if is_lost and not self._ended.is_set():
+                logger.error("The lease of this run was lost: another run may have the warehouse. It ends here.")
+                os.kill(os.getpid(), signal.SIGKILL)

@@ -132,9 +132,13 @@ def report_faults(run: str, as_of: str, outcomes: list[Outcome]) -> list[str]:
     if not (broken or told):
         del faults[run]
     if faults or file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.with_suffix(".new").write_text(json.dumps(faults))
-        file.with_suffix(".new").replace(file)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            new = file.with_suffix(f".{os.getpid()}")
+            new.write_text(json.dumps(faults))
+            new.replace(file)
+        except OSError as error:
+            logger.warning("What was sent is not remembered, and may be sent again: %s", error)
     return problems
 
 

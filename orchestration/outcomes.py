@@ -61,9 +61,11 @@ CURRENT_RUN: ContextVar[RunInfo] = ContextVar("current_run", default=NO_RUN)
 
 
 def raise_if_broken(outcomes: Iterable[Outcome]) -> None:
-    """Raises DbtError with a line for each broken outcome; else DeliveryError where a receiver refused."""
+    """Raises DbtError with the text of each broken outcome, once; else DeliveryError where a receiver refused."""
     outcomes = list(outcomes)
-    if broken := [str(outcome) for outcome in outcomes if outcome.is_broken]:
-        raise DbtError("\n".join(broken))
+    # One cause breaks several steps.
+    broken = {outcome.message: str(outcome) for outcome in reversed(outcomes) if outcome.is_broken}
+    if broken:
+        raise DbtError("\n".join(reversed(broken.values())))
     if refused := [str(outcome) for outcome in outcomes if outcome.is_refused]:
         raise DeliveryError("\n".join(refused))

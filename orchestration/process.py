@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from threading import Lock
 from typing import Any
 
-from orchestration.outcomes import CURRENT_RUN, DbtError, RunCancelled
+from orchestration.outcomes import CURRENT_RUN, DbtError, RunCancelled, WarehouseTaken
 from orchestration.settings import PROJECT_DIR, Settings
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,8 @@ class _Warm:
         with self._lock:
             self._leave()
             for process in self._left:
-                process.kill()
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
 
     def forget(self) -> None:
@@ -89,7 +90,7 @@ class _Warm:
             ignored = ["-W", "ignore:resource_tracker"]
             command = [sys.executable, *ignored, "-m", "orchestration.warm", str(theirs.fileno())]
             self._process = subprocess.Popen(  # noqa: S603
-                command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL
+                command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL, process_group=0
             )
 
     def _leave(self) -> None:
@@ -129,7 +130,7 @@ class Session:
         self._hang_minutes = settings.streaming_ops_hang_minutes
         self._pipe: Connection | None = None
         self._pid = 0
-        self._is_cancelled = False
+        self._is_cancelled = self._was_open = False
         self._at = ""  # the node that dbt is at
         self.dead_runs: list[str] = []  # Prefect flow runs that had the warehouse when they died
 
@@ -137,11 +138,21 @@ class Session:
         """Starts the process and takes the warehouse, where that was not done yet."""
         if self._pipe is not None:
             return
-        self._pipe = WARM.fork()
         try:
+            self._pipe = WARM.fork()
             self._pipe.send(CURRENT_RUN.get())
             self.dead_runs += self.call("take", self._what, self._wait_seconds, self._uses)
-        except (OSError, RuntimeError, ValueError):
+            self._was_open = True
+        except WarehouseTaken as taken:
+            self._end()
+            if self._was_open:
+                # It lost its process, and with it its turn: that is a failure, and is reported.
+                raise DbtError(f"The rest could not be done: {taken}") from None
+            raise
+        except (OSError, ValueError) as error:
+            self._end()
+            raise DbtError(f"The process of {self._what} could not be started: {error}") from None
+        except RuntimeError:
             self._end()
             raise
 
@@ -157,14 +168,20 @@ class Session:
 
     def items(self, step: str, *args: Any, **variables: Any) -> Iterator[Any]:
         """The same for a step that yields: each value as soon as it is there."""
-        for kind, value in self._messages(step, args, variables):
-            if kind == "item":
-                yield value
+        try:
+            for kind, value in self._messages(step, args, variables):
+                if kind == "item":
+                    yield value
+        except GeneratorExit:
+            # Nobody wants the rest.
+            self.cancel()
+            raise
 
     def cancel(self) -> None:
         """Kills the process: the step that it is at raises RunCancelled. From any thread."""
         self._is_cancelled = True
-        self._kill()
+        if self._pid:
+            self._kill()
 
     def close(self) -> None:
         """Gives the warehouse back, and ends the process."""
@@ -223,7 +240,7 @@ class Session:
             with suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGKILL)
         else:
-            # It was never forked: the warm process itself hangs.
+            # It was not forked yet: the warm process itself hangs.
             WARM.stop()
 
     def _end(self) -> None:
@@ -237,5 +254,10 @@ def session(what: str, wait_minutes: float | None = None, uses: str = "writes") 
     run = Session(what, wait_minutes, uses)
     try:
         yield run
+    except BaseException as error:
+        if not isinstance(error, Exception):
+            # Ctrl-C, or a worker that ends the run.
+            run.cancel()
+        raise
     finally:
         run.close()

@@ -250,7 +250,7 @@ def _keep(events: list[EventMsg]) -> None:
     file = RotatingFileHandler(log_file(), maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, delay=True)
     text = "\n".join(f"{e.info.ts.ToJsonString()} {e.info.thread} {e.info.level}: {e.info.msg}" for e in events)
     try:
-        file.emit(logging.makeLogRecord({"msg": _scrubbed(_ANSI.sub("", text))}))
+        file.emit(logging.makeLogRecord({"msg": scrubbed(_ANSI.sub("", text))}))
     finally:
         file.close()
 
@@ -309,9 +309,10 @@ def _outcome(result: Any) -> Outcome:
 
 def _clean(text: str) -> str:
     """`text` on as few lines as it has to say, without the secrets that dbt knows of."""
-    return _scrubbed(re.sub(r"\s*\n\s*", "\n", text).strip())
+    return scrubbed(re.sub(r"\s*\n\s*", "\n", text).strip())
 
 
-def _scrubbed(text: str) -> str:
+def scrubbed(text: str) -> str:
+    """`text` without the secrets that dbt knows of."""
     secrets = [value for name, value in os.environ.items() if name.startswith("DBT_ENV_SECRET_") and value]
     return scrub_secrets(text, secrets)

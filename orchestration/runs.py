@@ -26,6 +26,10 @@ def outcomes_of(call: Any, title: str, *args: Any, **variables: Any) -> list[Out
     except DbtError as error:
         logger.error("%s: %s", title, error)
         return [Outcome(title, "run", "error", str(error))]
+    except Exception as error:
+        # Nobody has thought of this one: it is reported all the same.
+        logger.error("%s: %s: %s", title, type(error).__name__, error)
+        return [Outcome(title, "run", "error", f"{type(error).__name__}: {error}")]
 
 
 def here(title: str, name: str, *args: Any, **variables: Any) -> list[Outcome]:
@@ -56,12 +60,12 @@ def tick(as_of: str, step: Step = here) -> None:
     for run in (monitor, transform):
         try:
             run(as_of, step)
-        except RuntimeError as error:
-            if isinstance(error, WarehouseTaken | RunCancelled):
-                raise
+        except (WarehouseTaken, RunCancelled):
+            raise
+        except Exception as error:
             problems.append(error)
     if problems:
-        raise problems[0] if len(problems) == 1 else type(problems[0])("\n".join(map(str, problems)))
+        raise problems[0] if len(problems) == 1 else DbtError("\n".join(map(str, problems)))
     if heartbeat := Settings().heartbeat_url:
         from orchestration.receivers import ping
 

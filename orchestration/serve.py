@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from datetime import UTC, datetime
 from threading import Event
 from typing import Any
@@ -20,7 +21,7 @@ import httpx
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.context import refresh_global_settings_context
-from prefect.exceptions import PrefectException
+from prefect.exceptions import ObjectNotFound
 from prefect.flow_engine import run_flow
 from prefect.schedules import Cron, Interval
 from prefect.settings import get_current_settings
@@ -29,19 +30,20 @@ from prefect.states import Crashed, Pending
 from orchestration import dead_runs
 from orchestration.flows import SESSIONS, TAGS, nightly_batch, streaming_tick
 from orchestration.process import WARM
-from orchestration.settings import evaluation_interval, log_dir
+from orchestration.settings import Settings, evaluation_interval, log_dir
 
 logger = logging.getLogger(__name__)
 NIGHTLY = "32 1 * * *"  # UTC
 MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)  # evaluation marks are counted from it
 NAME = "serve"
 _STARTS_SECONDS, _STOPS_SECONDS = 120, 20
+_SILENT_LOOKS = 5
 _AT_ONCE = 4
-Unreachable = (httpx.HTTPError, PrefectException, OSError)
 
 
 def serve_flows() -> None:
     """Serves a tick every `evaluation_interval_minutes` and the batch every night, until SIGTERM or Ctrl-C."""
+    Settings()  # a wrong one is better known now
     interval, stopped = evaluation_interval(), Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
@@ -50,8 +52,8 @@ def serve_flows() -> None:
         every = f"every {interval.total_seconds() / 60:g} minutes"
         logger.info("A tick %s, and a batch every night at 01:32 UTC, by %s. Ctrl-C stops.", every, api.url)
         while not stopped.is_set():
-            api.look()
             schedule.look()
+            api.look(schedule.is_reachable)
             stopped.wait(min(5.0, interval.total_seconds() / 20))
         logger.info("Stopping; a run that is at work has %d s to end.", _STOPS_SECONDS)
     WARM.stop()
@@ -63,7 +65,7 @@ class _Schedule:
     def __init__(self) -> None:
         self._flows: dict[UUID, Flow[..., Any]] = {}
         self._runs: dict[UUID, Future[None]] = {}
-        self._is_reachable = True
+        self.is_reachable = True
 
     def __enter__(self) -> "_Schedule":
         self._pool = ThreadPoolExecutor(_AT_ONCE, "run")
@@ -88,17 +90,19 @@ class _Schedule:
                 if run.id not in self._runs and run.deployment_id in self._flows:
                     self._runs[run.id] = self._pool.submit(self._execute, run.id, self._flows[run.deployment_id])
             for run in self._runs:
-                state = self._client.read_flow_run(run).state
-                if state and state.is_cancelling() and str(run) in SESSIONS:
-                    SESSIONS[str(run)].cancel()
-        except Unreachable as error:
-            if self._is_reachable:
+                # One that somebody has deleted is not there any more.
+                with suppress(ObjectNotFound):
+                    state = self._client.read_flow_run(run).state
+                    if state and state.is_cancelling() and str(run) in SESSIONS:
+                        SESSIONS[str(run)].cancel()
+        except Exception as error:
+            if self.is_reachable:
                 logger.error("Prefect's server does not answer, and nothing runs until it does: %s", _said(error))
-            self._is_reachable = False
+            self.is_reachable = False
             return
-        if not self._is_reachable:
+        if not self.is_reachable:
             logger.info("Prefect's server answers again.")
-        self._is_reachable = True
+        self.is_reachable = True
 
     def _register(self) -> None:
         tick = streaming_tick.to_deployment(
@@ -111,9 +115,10 @@ class _Schedule:
         dead_runs.ACTIVE.add(str(run))
         try:
             with get_client(sync_client=True) as client:
-                client.update_flow_run(run, infrastructure_pid=dead_runs.here())
                 if client.set_flow_run_state(run, Pending()).status != "ACCEPT":
+                    # Another `serve` has it.
                     return
+                client.update_flow_run(run, infrastructure_pid=dead_runs.here())
                 run_flow(flow, flow_run=client.read_flow_run(run), return_type="state")
         except Exception as error:
             logger.error("Prefect did not take how the run %s went: %s", run, _said(error))
@@ -125,9 +130,8 @@ class _Schedule:
         try:
             with get_client(sync_client=True) as client:
                 client.set_flow_run_state(run, Crashed(message=said), force=True)
-        except Unreachable:
-            # The next run does it.
-            pass
+        except Exception as error:
+            logger.warning("The next run shows it as crashed: %s", _said(error))
 
 
 def _said(error: Exception) -> str:
@@ -142,6 +146,7 @@ class _Api:
         self.url = settings.api.url or f"http://127.0.0.1:{settings.server.api.port}/api"
         self._is_own, self._port = not settings.api.url, settings.server.api.port
         self._server: subprocess.Popen[bytes] | None = None
+        self._silent = 0
 
     def __enter__(self) -> "_Api":
         if self._is_own and _answers(self.url):
@@ -160,10 +165,19 @@ class _Api:
             except subprocess.TimeoutExpired:
                 self._server.kill()
 
-    def look(self) -> None:
-        if self._server and self._server.poll() is not None:
-            logger.error("The Prefect server has ended (%d): starting it again.", self._server.returncode)
+    def look(self, is_reachable: bool) -> None:
+        """Starts the server of its own again where it does not answer for a while. Raises nothing."""
+        self._silent = 0 if is_reachable else self._silent + 1
+        if not self._is_own or self._silent < _SILENT_LOOKS:
+            return
+        self._silent = 0
+        if self._server:
+            self._server.kill()
+            self._server.wait()
+        try:
             self._start()
+        except (RuntimeError, OSError) as error:
+            logger.error("%s It is tried again.", error)
 
     def _start(self) -> None:
         log = log_dir() / "prefect-server.log"

@@ -14,9 +14,10 @@ from rich.console import Console
 
 from orchestration import collectors, guard, notify
 from orchestration.outcomes import DbtError, Outcome, raise_if_broken
-from orchestration.runner import Dbt
+from orchestration.runner import Dbt, scrubbed
 from orchestration.settings import Settings, parse_as_of, parse_instant
 
+__all__ = ["scrubbed"]  # for warm.py, which imports nothing of dbt before
 logger = logging.getLogger(__name__)
 PREPARED = "resource_type:seed tag:staging"
 _open = ExitStack()

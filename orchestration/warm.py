@@ -32,9 +32,13 @@ class _Relay(logging.Handler):
         self._pipe = pipe
 
     def emit(self, record: logging.LogRecord) -> None:
-        # Under the handler's lock: dbt logs from threads of its own.
         with contextlib.suppress(OSError):
-            self._pipe.send(("log", record.name, record.levelno, self.format(record)))
+            self.send(("log", record.name, record.levelno, self.format(record)))
+
+    def send(self, message: tuple[Any, ...]) -> None:
+        """One after the other: dbt logs from threads of its own."""
+        with self.lock:
+            self._pipe.send(message)
 
 
 def main() -> None:
@@ -78,36 +82,37 @@ def _serve(pipe: Connection) -> None:
     """Does the steps that it is asked for, one after the other, until the other side closes; then ends the process."""
     from orchestration import steps
 
-    logging.getLogger().handlers[:] = [_Relay(pipe)]
+    relay = _Relay(pipe)
+    logging.getLogger().handlers[:] = [relay]
     logging.getLogger().setLevel(logging.WARNING)
     for name in ("orchestration", "orchestration.runner.progress"):
         logging.getLogger(name).setLevel(logging.INFO)
     with contextlib.suppress(EOFError, OSError):
-        pipe.send(("pid", os.getpid()))
+        relay.send(("pid", os.getpid()))
         run = pipe.recv()
         CURRENT_RUN.set(run)
         while True:
-            pipe.send(_do(pipe, steps, *pipe.recv()))
+            relay.send(_do(relay, steps, *pipe.recv()))
     sys.stdout.flush()
     # Not exit(): what ends with the interpreter belongs to the process that this one was forked from.
     os._exit(0)
 
 
-def _do(pipe: Connection, steps: Any, name: str, args: tuple[Any, ...], variables: dict[str, Any]) -> tuple[str, Any]:
+def _do(relay: _Relay, steps: Any, name: str, args: tuple[Any, ...], variables: dict[str, Any]) -> tuple[str, Any]:
     try:
         found = getattr(steps, name)(*args, **variables)
         if not isinstance(found, Iterator):
             return "done", found
         for item in found:
-            pipe.send(("item", item))
+            relay.send(("item", item))
         return "done", None
     except _SAID as error:
         # Pydantic's errors cannot be pickled.
         kind = next(kind for kind in _SAID if isinstance(error, kind))
-        return "raised", kind(str(error))
+        return "raised", kind(steps.scrubbed(str(error)))
     except Exception as error:
-        logging.getLogger(__name__).error("%s", traceback.format_exc())
-        return "raised", DbtError(f"{name}: {type(error).__name__}: {error}")
+        logging.getLogger(__name__).error("%s", steps.scrubbed(traceback.format_exc()))
+        return "raised", DbtError(steps.scrubbed(f"{name}: {type(error).__name__}: {error}"))
     finally:
         sys.stdout.flush()
 

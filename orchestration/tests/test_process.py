@@ -194,6 +194,49 @@ def test_a_program_that_knows_nothing_of_the_guard_is_waited_for_too(file: Path)
         assert here.call("collect", T0) == []
 
 
+def test_a_run_that_lost_its_process_and_its_turn_is_a_failure(file: Path, elsewhere: Any) -> None:
+    """Not skipped: what went wrong before would be reported by nobody."""
+    with session("tick", wait_minutes=0) as here:
+        here.open()
+        os.kill(_lock(file)["pid"], signal.SIGKILL)
+        with pytest.raises(DbtError, match="was killed"):
+            here.call("collect", T0)
+        elsewhere(60)
+        with pytest.raises(DbtError, match="The rest could not be done: backfill"):
+            here.call("collect", T0)
+
+
+def test_what_nobody_thought_of_is_reported_too(slack: Receiver) -> None:
+    (Path(os.environ["DBT_TARGET_PATH"]) / "faults.json").unlink(missing_ok=True)
+
+    def step(title: str, *_: Any, **__: Any) -> Any:
+        return runs.outcomes_of(lambda: {}["missing"], title)
+
+    with pytest.raises(DbtError, match="KeyError: 'missing'"):
+        runs.tick(T1, step)
+    told = json.dumps(slack.received)
+    assert "monitor-streaming failed" in told
+    assert "streaming-dbt-transform failed" in told
+    # ... and that it is over.
+    runs.tick(T1, lambda *_, **__: [])
+    assert "esolved" in json.dumps(slack.received[-1])
+
+
+def test_a_reader_that_leaves_early_ends_the_run(file: Path) -> None:
+    with session("backfill") as here:
+        here.open()
+        pid = _lock(file)["pid"]
+        for _ in here.items("backfill", "2026-03-01T02:00:00Z", "2026-03-02T03:00:00Z", T1):
+            break
+    assert _ends(pid)
+
+
+def test_a_lock_that_cannot_be_written_is_an_error_and_no_free_turn(tmp_path: Path) -> None:
+    (tmp_path / "x.duckdb.lock").mkdir()
+    with pytest.raises(DbtError, match=r"x\.duckdb\.lock, by which runs take turns, cannot be written"):
+        FileGuard(tmp_path / "x.duckdb", owner("tick")).take()
+
+
 @pytest.mark.parametrize("text", ["", "{", "null", "[]", '{"what": 1}', "\x00"])
 def test_a_lock_file_of_any_content_stops_nobody(tmp_path: Path, text: str) -> None:
     guard = FileGuard(tmp_path / "x.duckdb", owner("tick"))
