@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     )
     heartbeat_url: SecretStr | None = Field(None, description="Asked for after every tick: a dead man's switch.")
     streaming_ops_wait_minutes: float = Field(
-        10, ge=0, description="How long a command by hand and the nightly flow wait for another run to end."
+        10, ge=0, description="How long a command by hand waits for another run to end."
     )
     streaming_ops_hang_minutes: float = Field(
         20, gt=0, description="A run whose current step shows no progress for so long is killed and reported."
