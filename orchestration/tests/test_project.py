@@ -14,7 +14,7 @@ from orchestration.tests.conftest import PROJECT_DIR
 def manifest(_environment: None) -> Any:
     from dbt.cli.main import dbtRunner
 
-    where = ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(Dbt().settings.profiles_dir)]
+    where = ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(Dbt().profiles_dir)]
     parsed = dbtRunner().invoke(["--quiet", "parse", *where])
     assert parsed.success, parsed.exception
     return parsed.result
