@@ -191,7 +191,7 @@ def test_dbt_itself_runs_the_unit_tests_and_makes_the_docs_site(lives: tuple[Lif
         where table_type = 'BASE TABLE' and table_schema in ('ANALYTICS', 'MONITORING')"""
     assert described == {name for (name,) in _rows(port, tables)} & set(MODELS)
     landed = {"ORDER_EVENTS", "KAFKA_OFFSETS", "CONNECTOR_STATUS", "COLLECTOR_RUNS"}
-    assert landed | {"TEST_RESULTS", "NOTIFICATIONS"} == {
+    assert landed | {"TEST_RESULTS", "NOTIFICATIONS", "RUN_LEASES"} == {
         source["metadata"]["name"].upper() for source in catalog["sources"].values()
     }
     assert (there.directory / "target" / "static_index.html").stat().st_size > 1_000_000
