@@ -23,7 +23,7 @@ from prefect.utilities.urls import url_for
 
 from orchestration import dead_runs, runs
 from orchestration.notify import report_faults
-from orchestration.outcomes import CURRENT_RUN, DbtError, DeliveryError, Outcome, RunCancelled, RunInfo, WarehouseTaken
+from orchestration.outcomes import DbtError, DeliveryError, Outcome, RunCancelled, RunInfo, WarehouseTaken, run_as
 from orchestration.process import Session, session
 from orchestration.settings import Settings, evaluation_interval, parse_as_of
 
@@ -107,8 +107,6 @@ def _run(what: str, run: Callable[..., None], as_of: str | None, is_frequent: bo
     if is_scheduled and late >= interval:
         return _skipped(f"It started {late.total_seconds():.0f} s late: the next one is due, and does its work.")
     as_of = parse_as_of(as_of)
-    page = url_for("flow-run", flow_run.id)
-    CURRENT_RUN.set(RunInfo(flow_run.id or "", page))
     dead_runs.begin()
     HAS_BEGUN.set()
     # A tenth of the interval is for commands by hand, such as `status`; the night outlasts a tick that hangs.
@@ -118,7 +116,8 @@ def _run(what: str, run: Callable[..., None], as_of: str | None, is_frequent: bo
         wait_minutes = interval.total_seconds() / 600
     elif deployment.id:
         wait_minutes += settings.streaming_ops_hang_minutes
-    with session(f"{what} {as_of}", wait_minutes) as here:
+    info = RunInfo(flow_run.id or "", url_for("flow-run", flow_run.id))
+    with run_as(info), session(f"{what} {as_of}", wait_minutes) as here:
         SESSIONS[flow_run.id] = here
         try:
             # Where it cannot be opened, the first step says why, and it is reported.

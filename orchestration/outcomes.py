@@ -1,6 +1,7 @@
 """How the steps of a run end. Every process of the project imports it: it needs neither dbt nor Prefect."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -58,6 +59,16 @@ class RunInfo:
 
 NO_RUN = RunInfo()
 CURRENT_RUN: ContextVar[RunInfo] = ContextVar("current_run", default=NO_RUN)
+
+
+@contextmanager
+def run_as(info: RunInfo) -> Iterator[None]:
+    """Steps that begin in here belong to that flow run."""
+    token = CURRENT_RUN.set(info)
+    try:
+        yield
+    finally:
+        CURRENT_RUN.reset(token)
 
 
 def raise_if_broken(outcomes: Iterable[Outcome]) -> None:

@@ -48,7 +48,7 @@ from orchestration.credentials import (
     fetch_snowflake_secret,
     with_kafka_secret,
 )
-from orchestration.outcomes import CURRENT_RUN, DbtError, RunInfo
+from orchestration.outcomes import DbtError, RunInfo, run_as
 from orchestration.runner import Dbt, _clean
 from orchestration.settings import Settings
 from orchestration.tests import fake_snowflake
@@ -234,12 +234,11 @@ def test_a_key_given_as_a_path_signs_the_login(profile: Path, door: Door, lock: 
 
 def test_statements_tell_their_flow_run_and_call_of_dbt(profile: Path, door: Door) -> None:
     os.environ.update({KEY: private_key()})
-    current = CURRENT_RUN.set(RunInfo(flow_run="11111111-2222-3333-4444-555555555555"))
     _stands_at(profile, door.server.server_port)
     dbt = Dbt()
-    for _ in range(2):
-        dbt.query("select 1 as a", "2026-03-02T12:00:00Z")
-    CURRENT_RUN.reset(current)
+    with run_as(RunInfo(flow_run="11111111-2222-3333-4444-555555555555")):
+        for _ in range(2):
+            dbt.query("select 1 as a", "2026-03-02T12:00:00Z")
     tags = [json.loads(login["SESSION_PARAMETERS"]["QUERY_TAG"]) for login in door.logins]
     assert {tag["flow_run"] for tag in tags} == {"11111111-2222-3333-4444-555555555555"}
     assert {tag["app"] for tag in tags} == {"streaming_ops"}

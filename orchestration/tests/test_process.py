@@ -19,7 +19,7 @@ import pytest
 from orchestration import runs
 from orchestration.guard import FileGuard, guarded, owner
 from orchestration.machine import is_gone
-from orchestration.outcomes import CURRENT_RUN, DbtError, RunCancelled, RunInfo, WarehouseTaken
+from orchestration.outcomes import DbtError, RunCancelled, RunInfo, WarehouseTaken, run_as
 from orchestration.process import WARM, Session, session
 from orchestration.settings import as_cron, evaluation_interval, log_dir
 from orchestration.tests.conftest import PROJECT_DIR, T0, Receiver
@@ -99,13 +99,11 @@ def test_a_run_that_hangs_is_killed_and_reported_and_the_transform_runs_all_the_
 
 
 def test_a_run_whose_process_is_killed_says_so_and_the_next_run_starts_at_once(file: Path) -> None:
-    current = CURRENT_RUN.set(RunInfo(flow_run="dead"))
-    with session("tick") as here:
+    with run_as(RunInfo(flow_run="dead")), session("tick") as here:
         here.open()
         os.kill(_lock(file)["pid"], signal.SIGKILL)
         with pytest.raises(DbtError, match="was killed, or ran out of memory"):
             here.call("build", "tag:staging", T0)
-    CURRENT_RUN.reset(current)
     with session("next", wait_minutes=0) as here:
         here.open()
         # Of whom Prefect's display is to be told.

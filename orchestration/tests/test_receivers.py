@@ -16,7 +16,7 @@ from prefect.blocks.notifications import CustomWebhookNotificationBlock, Matterm
 from pydantic import SecretStr
 
 from orchestration import receivers
-from orchestration.outcomes import CURRENT_RUN, RunInfo
+from orchestration.outcomes import RunInfo, run_as
 from orchestration.receivers import RECEIVERS, Answer, Notification, base, send, slack
 from orchestration.receivers.text import as_text
 from orchestration.settings import Settings
@@ -485,10 +485,9 @@ def test_a_flow_that_failed_has_measured_nothing() -> None:
 
 def test_a_message_leads_to_the_flow_run_that_sent_it() -> None:
     page = "https://prefect.example.com/runs/flow-run/123"
-    current = CURRENT_RUN.set(RunInfo("123", page))
-    assert as_text([_notification()], Settings()).endswith(f"run: {page}")
-    assert f"<{page}|" in json.dumps(slack.blocks([_notification()], Settings()))
-    CURRENT_RUN.reset(current)
+    with run_as(RunInfo("123", page)):
+        assert as_text([_notification()], Settings()).endswith(f"run: {page}")
+        assert f"<{page}|" in json.dumps(slack.blocks([_notification()], Settings()))
 
 
 @pytest.mark.parametrize("which", ["slack", "pagerduty", "webhook"])
