@@ -36,6 +36,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from bench.by_hand import STATEMENTS, make_by_hand, peak_mb
+from bench.scheduled import measure_scheduled_runs
 from bench.statements import KINDS, count_statements
 from orchestration import runs
 
@@ -287,9 +288,11 @@ def main(
     with tempfile.TemporaryDirectory(prefix="streaming_ops_bench_") as directory:
         sent = count_statements(process, Path(directory))
     show("What a tick sends to Snowflake", sent, ["statements", *KINDS, "queries"], has_ratios=False)
-    print(
-        json.dumps({"machine": machine, "repetitions": repetitions, "sizes": ticks, "backlog": backlogs, "sent": sent})
-    )
+    with tempfile.TemporaryDirectory(prefix="streaming_ops_bench_") as directory:
+        scheduled = measure_scheduled_runs(Path(directory))
+    show("CPU seconds of a scheduled run", scheduled, [*scheduled["worker"]])
+    figures = {"sizes": ticks, "backlog": backlogs, "sent": sent, "scheduled": scheduled}
+    print(json.dumps({"machine": machine, "repetitions": repetitions} | figures))
 
 
 if __name__ == "__main__":

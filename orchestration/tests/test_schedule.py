@@ -98,6 +98,21 @@ class Stage:
     def serve(self, **environment: str) -> subprocess.Popen[bytes]:
         return self.start("serve", "-m", "orchestration", "serve", **environment)
 
+    def deploy(self) -> None:
+        """As prefect.yaml says."""
+        for arguments in (
+            ["work-pool", "create", "streaming-ops", "--type", "process"],
+            ["--no-prompt", "deploy", "--all"],
+        ):
+            command = [sys.executable, "-m", "prefect", *arguments]
+            ended = subprocess.run(
+                command, cwd=self.project, env=self.environment, capture_output=True, text=True, check=False
+            )
+            assert ended.returncode == 0, ended.stdout + ended.stderr
+
+    def start_worker(self) -> subprocess.Popen[bytes]:
+        return self.start("worker", "-m", "prefect", "worker", "start", "--pool", "streaming-ops")
+
     def log(self, name: str) -> str:
         return (self.logs / f"{name}.log").read_text()
 
@@ -187,19 +202,11 @@ def test_serve_runs_what_the_schedule_creates_and_ends_without_a_traceback(stage
 @pytest.mark.parametrize("stage", [1], indirect=True)
 def test_a_worker_runs_what_prefect_deploy_has_deployed(stage: Stage) -> None:
     stage.start_server()
-    for arguments in (
-        ["work-pool", "create", "streaming-ops", "--type", "process"],
-        ["--no-prompt", "deploy", "--all"],
-    ):
-        command = [sys.executable, "-m", "prefect", *arguments]
-        ended = subprocess.run(
-            command, cwd=stage.project, env=stage.environment, capture_output=True, text=True, check=False
-        )
-        assert ended.returncode == 0, ended.stdout + ended.stderr
+    stage.deploy()
     deployments = {(d["name"], d["schedules"][0]["schedule"]["cron"]) for d in stage.ask("deployments/filter")}
     assert deployments == {("worker", "*/1 * * * *"), ("worker", "32 1 * * *")}
     began = datetime.now(UTC)
-    stage.start("worker", "-m", "prefect", "worker", "start", "--pool", "streaming-ops")
+    stage.start_worker()
     run = until("a tick", lambda: stage.finished(began), 150)
     assert run["name"].startswith("tick 20")
     assert 0 < run["total_run_time"] < stage.seconds
@@ -230,18 +237,12 @@ def test_after_a_kill_the_next_tick_completes_and_the_dead_run_is_shown_as_crash
     """(server, serve) is what a reboot does."""
     is_worker = "worker" in killed
     stage = Stage(tmp_path, 1 if is_worker else 0.5)
-    worker = ("worker", "-m", "prefect", "worker", "start", "--pool", "streaming-ops")
     try:
         stage.start_server()
         began = datetime.now(UTC)
         if is_worker:
-            for arguments in (
-                ["work-pool", "create", "streaming-ops", "--type", "process"],
-                ["--no-prompt", "deploy", "--all"],
-            ):
-                command = [sys.executable, "-m", "prefect", *arguments]
-                subprocess.run(command, cwd=stage.project, env=stage.environment, capture_output=True, check=True)
-            stage.start(*worker)
+            stage.deploy()
+            stage.start_worker()
         elif at == "PENDING":
             stage.start("serve", "-c", _DIES_PENDING)
         else:
@@ -258,7 +259,7 @@ def test_after_a_kill_the_next_tick_completes_and_the_dead_run_is_shown_as_crash
         if "serve" in killed:
             stage.serve()
         if "worker" in killed:
-            stage.start(*worker)
+            stage.start_worker()
         ready = time.monotonic() - clock
         run = until("the next tick", lambda: stage.finished(at_kill), stage.seconds + SLACK_SECONDS)
         seconds = (datetime.fromisoformat(run["end_time"]) - at_kill).total_seconds()
