@@ -52,7 +52,7 @@ left join (
     group by alert, opened_at
 ) as told on alerts.alert = told.alert and alerts.opened_at = told.opened_at
 where alerts.resolved_at is null or alerts.resolved_at > {{ dbt.dateadd('day', -1, as_of()) }}
-order by alerts.resolved_at is not null, alerts.opened_at
+order by alerts.resolved_at is not null, alerts.opened_at, alerts.alert
 """
 
 
