@@ -35,11 +35,12 @@ def measure_scheduled_runs(directory: Path) -> dict[str, Parts]:
             _look(process.pid, seen)
             before, seconds, runs = _sums(seen), 0.0, 0
             while runs < RUNS:
-                _look(process.pid, seen)
+                for _ in range(10):
+                    _look(process.pid, seen)
+                    time.sleep(0.1)
                 if run := stage.finished(begun):
                     begun, runs = datetime.fromisoformat(run["start_time"]), runs + 1
                     seconds += run["total_run_time"]
-                time.sleep(0.05)
             time.sleep(2)
             _look(process.pid, seen)
             after = _sums(seen)
