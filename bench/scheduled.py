@@ -51,22 +51,26 @@ def measure_scheduled_runs(directory: Path) -> dict[str, Parts]:
     return found
 
 
-def _look(session: int, seen: Seen) -> None:
-    """Notes the CPU seconds of every process of the session; of one that has ended it knows those of the last look."""
-    for path in Path("/proc").glob("[0-9]*"):
+def _look(root: int, seen: Seen) -> None:
+    """Notes the CPU seconds of the process and of all that come from it. What has ended keeps its last figure."""
+    ours = {pid for pid, _ in seen} | {root}
+    for path in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
         try:
             fields = (path / "stat").read_text().rpartition(")")[2].split()
             command = (path / "cmdline").read_text()
             parent = Path(f"/proc/{fields[1]}/cmdline").read_text()
         except OSError:
             continue
-        if int(fields[3]) != session:
+        pid, key = int(path.name), (int(path.name), fields[19])
+        if not (key in seen or int(fields[1]) in ours or pid == root):
             continue
+        ours.add(pid)
         part = "Prefect and the flow"
         if "orchestration.warm" in command:
             part = "dbt" if "orchestration.warm" in parent else "loading dbt and the project"
-        seconds = (int(fields[11]) + int(fields[12])) / sysconf("SC_CLK_TCK")
-        seen[int(path.name), fields[19]] = part, seconds
+        # One that has just ended has no command any more.
+        part = seen[key][0] if key in seen else part
+        seen[key] = part, (int(fields[11]) + int(fields[12])) / sysconf("SC_CLK_TCK")
 
 
 def _sums(seen: Seen) -> Parts:

@@ -81,20 +81,20 @@ def test_a_run_that_hangs_is_killed_and_reported_and_the_transform_runs_all_the_
         here.call("collect", T0)
     with duckdb.connect(str(file)) as connection:
         connection.execute(_HANGS)
-    monkeypatch.setenv("STREAMING_OPS_HANG_MINUTES", "0.2")
+    monkeypatch.setenv("STREAMING_OPS_HANG_MINUTES", "0.5")
     with session("tick") as here:
         here.open()
         began, pid = time.monotonic(), _lock(file)["pid"]
         with pytest.raises(
-            DbtError, match=r"no progress for 0.2 minutes, and its process was killed.*collector_health"
+            DbtError, match=r"no progress for 0.5 minutes, and its process was killed.*collector_health"
         ):
             runs.tick(T1, _step(here))
-        assert 12 <= time.monotonic() - began < 90
+        assert 30 <= time.monotonic() - began < 180
         assert _ends(pid)
         # The transform after it had another process, and the file.
         assert _lock(file)["pid"] != pid
     (sent,) = [text for text in map(json.dumps, slack.received) if "monitor-streaming failed" in text]
-    assert "no progress for 0.2 minutes" in sent
+    assert "no progress for 0.5 minutes" in sent
     assert "streaming-dbt-transform failed" not in json.dumps(slack.received)
 
 
