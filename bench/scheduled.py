@@ -52,7 +52,7 @@ def measure_scheduled_runs(directory: Path) -> dict[str, Parts]:
 
 
 def _look(root: int, seen: Seen) -> None:
-    """Notes the CPU seconds of the process and of all that come from it. What has ended keeps its last figure."""
+    """Notes the CPU seconds of the process and its descendants. A process that has ended keeps its last figure."""
     ours = {pid for pid, _ in seen} | {root}
     for path in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
         try:

@@ -3,13 +3,11 @@
 import csv
 import getpass
 import logging
-import os
 import re
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -30,7 +28,7 @@ def main(verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also sho
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
     logging.getLogger("orchestration").setLevel(logging.INFO)
     if not verbose:
-        # Of this console: a flow run's log in Prefect has them.
+        # This console leaves them out; the log of a flow run in Prefect has them.
         for handler in logging.getLogger().handlers:
             handler.addFilter(lambda record: record.name != "orchestration.runner.nodes")
 
@@ -233,30 +231,31 @@ def _show(what: str, step: str, *args: Any) -> None:
 
 def _run(what: str, flow: str, as_of: str) -> None:
     """Does a run: as a flow of Prefect's where PREFECT_API_URL has a server that answers, without one elsewhere."""
+    from prefect.settings import get_current_settings
+
+    from orchestration.notify import report_faults
+
     problems = []
-    if os.environ.get("PREFECT_API_URL") or Path("~/.prefect/profiles.toml").expanduser().exists():
+    if url := get_current_settings().api.url:
         import httpx
-        from prefect.settings import get_current_settings
 
-        if url := get_current_settings().api.url:
-            from orchestration import flows
-            from orchestration.notify import report_faults
+        from orchestration import flows
 
-            try:
-                httpx.get(f"{url}/health", timeout=5).raise_for_status()
-                report_faults("prefect-api", as_of, [])
-                state = getattr(flows, flow)(as_of, return_state=True)
-            except Exception as error:
-                said = f"{type(error).__name__}: {error}".strip(": ").splitlines()[0]
-                if flows.HAS_BEGUN.is_set():
-                    raise RuntimeError(f"The run is done, and Prefect did not take how it ended: {said}") from None
-                message = f"Prefect's server at PREFECT_API_URL does not answer ({said}): the run goes without it."
-                logging.getLogger(__name__).error("%s", message)
-                problems.append(Outcome("Prefect API", "api", "error", message))
-            else:
-                if not state.is_completed():
-                    raise DbtError(state.message)
-                return
+        try:
+            httpx.get(f"{url}/health", timeout=5).raise_for_status()
+            report_faults("prefect-api", as_of, [])
+            state = getattr(flows, flow)(as_of, return_state=True)
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}".strip(": ").splitlines()[0]
+            if flows.HAS_BEGUN.is_set():
+                raise RuntimeError(f"The run is done, and Prefect did not take how it ended: {said}") from None
+            message = f"Prefect's server at PREFECT_API_URL does not answer ({said}): the run goes without it."
+            logging.getLogger(__name__).error("%s", message)
+            problems.append(Outcome("Prefect API", "api", "error", message))
+        else:
+            if not state.is_completed():
+                raise DbtError(state.message)
+            return
     with session(f"{what} {as_of}") as here:
         # Where it cannot be opened, the first step says why, and it is reported.
         with suppress(DbtError):
@@ -265,8 +264,6 @@ def _run(what: str, flow: str, as_of: str) -> None:
             getattr(runs, what)(as_of, partial(_step, here))
         finally:
             if problems:
-                from orchestration.notify import report_faults
-
                 report_faults("prefect-api", as_of, problems)
 
 

@@ -20,8 +20,7 @@ from typing import Any
 from orchestration.outcomes import CURRENT_RUN, DbtError, RunCancelled, WarehouseTaken
 from orchestration.settings import PROJECT_DIR, Settings
 
-logger = logging.getLogger(__name__)
-# What a run is made of; dbt's own folders and those of tests are not.
+# A run depends on these files.
 _FILES = ("*.yml", ".env", "models/**/*", "macros/**/*", "seeds/*", "tests/**/*", "orchestration/**/*.py")
 _KEPT_SECONDS = 3600  # as in built.py; a rotated secret is read again then
 

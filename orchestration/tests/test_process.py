@@ -106,7 +106,7 @@ def test_a_run_whose_process_is_killed_says_so_and_the_next_run_starts_at_once(f
             here.call("build", "tag:staging", T0)
     with session("next", wait_minutes=0) as here:
         here.open()
-        # Of whom Prefect's display is to be told.
+        # Prefect shows this flow run as crashed then.
         assert here.dead_runs == ["dead"]
 
 
@@ -212,9 +212,9 @@ def test_what_nobody_thought_of_is_reported_too(slack: Receiver) -> None:
 
     with pytest.raises(DbtError, match="KeyError: 'missing'"):
         runs.tick(T1, step)
-    told = json.dumps(slack.received)
-    assert "monitor-streaming failed" in told
-    assert "streaming-dbt-transform failed" in told
+    sent = json.dumps(slack.received)
+    assert "monitor-streaming failed" in sent
+    assert "streaming-dbt-transform failed" in sent
     # ... and that it is over.
     runs.tick(T1, lambda *_, **__: [])
     assert "esolved" in json.dumps(slack.received[-1])

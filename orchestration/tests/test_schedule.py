@@ -19,11 +19,12 @@ from typing import Any
 import httpx
 import pytest
 
+from orchestration.serve import NIGHTLY
 from orchestration.tests.conftest import PROJECT_DIR
 
 SOAK = os.environ.get("STREAMING_OPS_SCHEDULE_KILLS") == "all"
 STARTS_SECONDS = 120
-# As long as the engine of the marks, with what starts again after a kill, may take on a busy machine beside a tick.
+# A tick, and the processes that start again after a kill, may take so long on a busy machine.
 SLACK_SECONDS = 90
 COPIED = ("dbt_project.yml", "prefect.yaml", "models", "macros", "seeds", "tests", "orchestration")
 Run = dict[str, Any]
@@ -187,14 +188,14 @@ def test_serve_runs_what_the_schedule_creates_and_ends_without_a_traceback(stage
     # By hand beside it: waits for its turn, and notifies nobody.
     by_hand = [sys.executable, "-m", "orchestration", "tick"]
     environment = stage.environment | {"PREFECT_API_URL": "http://127.0.0.1:9/api"}
-    told = subprocess.run(by_hand, cwd=stage.project, env=environment, capture_output=True, text=True, check=False)
-    assert told.returncode == 0, told.stdout + told.stderr
-    assert "PREFECT_API_URL does not answer" in told.stdout
-    assert "Stream health" in told.stdout
+    ended = subprocess.run(by_hand, cwd=stage.project, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "PREFECT_API_URL does not answer" in ended.stdout
+    assert "Stream health" in ended.stdout
     serve.send_signal(signal.SIGTERM)
     assert serve.wait(60) == 0
     assert "Traceback" not in stage.log("serve")
-    assert "nanobind" not in stage.log("serve") + told.stdout + told.stderr
+    assert "nanobind" not in stage.log("serve") + ended.stdout + ended.stderr
     # Nobody holds the file, and nothing of it goes on.
     assert not (stage.project / "warehouse.duckdb.lock").read_text()
 
@@ -204,7 +205,7 @@ def test_a_worker_runs_what_prefect_deploy_has_deployed(stage: Stage) -> None:
     stage.start_server()
     stage.deploy()
     deployments = {(d["name"], d["schedules"][0]["schedule"]["cron"]) for d in stage.ask("deployments/filter")}
-    assert deployments == {("worker", "*/1 * * * *"), ("worker", "32 1 * * *")}
+    assert deployments == {("worker", "*/1 * * * *"), ("worker", NIGHTLY)}
     began = datetime.now(UTC)
     stage.start_worker()
     run = until("a tick", lambda: stage.finished(began), 150)
@@ -269,6 +270,5 @@ def test_after_a_kill_the_next_tick_completes_and_the_dead_run_is_shown_as_crash
         # A worker's run is a process of its own, and survives the worker.
         wanted = {"Crashed"} if "serve" in killed else {"Crashed", "Completed"}
         until("the dead run ended", lambda: stage.state(dead) in wanted, 10)
-        assert not [r for r in stage.runs("Running", "Pending") if r["id"] == dead["id"]]
     finally:
         stage.close()
