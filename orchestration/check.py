@@ -17,11 +17,10 @@ from rich.text import Text
 from orchestration.collectors import gather
 from orchestration.collectors.base import Collected, Rows, redact, secrets_of
 from orchestration.credentials import CredentialsError, fetch_snowflake_secret, with_kafka_secret
-from orchestration.outcomes import DbtError
+from orchestration.outcomes import DbtError, WarehouseTaken
 from orchestration.receivers import RECEIVERS
 from orchestration.receivers.clean import plain
-from orchestration.runner import Dbt
-from orchestration.settings import PROJECT_DIR, Settings, parse_as_of
+from orchestration.settings import PROJECT_DIR, Settings
 
 Line = tuple[str, str, str]  # connection, state, what works or what to fix
 _OK, _FAILED, _NOT = "ok", "FAILED", "not configured"
@@ -37,13 +36,14 @@ _REMEDIES = {
 }
 
 
-def show_check(console: Console) -> bool:
-    """Prints a line for each connection; returns whether all that is configured works."""
+def show_check(console: Console, query: Callable[[], Any]) -> bool:
+    """Prints a line for each connection, of which `query` tries the warehouse's; returns whether all that is configured
+    works."""
     settings = Settings()
     topics, connectors = _seed("expected_topics"), _seed("expected_connectors")
     with ThreadPoolExecutor(1) as pool:
         gathering = pool.submit(gather, settings, topics)
-        lines = [*_secret("Snowflake", settings, fetch_snowflake_secret), *_warehouse()]
+        lines = [*_secret("Snowflake", settings, fetch_snowflake_secret), *_warehouse(query)]
         found = gathering.result()
     lines += [*_secret("Kafka", settings, with_kafka_secret), *_offsets(settings, topics, found.get("kafka_offsets"))]
     lines += [*_connect(connectors, found.get("connector_status"))]
@@ -66,12 +66,12 @@ def _seed(name: str) -> Rows:
         return list(csv.DictReader(file))
 
 
-def _warehouse() -> Iterator[Line]:
+def _warehouse(query: Callable[[], Any]) -> Iterator[Line]:
     what = f"warehouse ({os.environ.get('DBT_TARGET', 'local')})"
     try:
-        Dbt().query("select 1 as one", parse_as_of(None))
+        query()
         yield what, _OK, "dbt can query it"
-    except DbtError as error:
+    except (DbtError, WarehouseTaken) as error:
         yield what, _FAILED, str(error)
 
 

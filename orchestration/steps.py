@@ -48,8 +48,10 @@ def take(what: str, wait_seconds: float, uses: str) -> list[str]:
 
     What only reads needs no turn on Snowflake; a DuckDB file is opened by one process at a time.
     """
+    if uses == "nothing":
+        return []
     me, is_snowflake = guard.owner(what), dbt().adapter == "snowflake"
-    if uses == "nothing" or (is_snowflake and uses == "reads"):
+    if is_snowflake and uses == "reads":
         return []
     if is_snowflake:
         turn: guard.Guard = guard.LeaseGuard(dbt(), me, parse_as_of(None))
@@ -167,7 +169,11 @@ def show_alerts(as_of: str) -> bool:
 def show_check() -> bool:
     from orchestration.check import show_check
 
-    return show_check(console())
+    def query() -> None:
+        take("check", 60 * Settings().streaming_ops_wait_minutes, "reads")
+        dbt().query("select 1 as one", parse_as_of(None))
+
+    return show_check(console(), query)
 
 
 def console() -> Console:
