@@ -7,19 +7,19 @@ import re
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from orchestration import runs
 from orchestration.outcomes import DbtError, Outcome
-from orchestration.process import Session, session
-from orchestration.settings import as_cron, evaluation_interval, parse_as_of, parse_instant
+from orchestration.process import session
+from orchestration.settings import as_cron, evaluation_interval, is_now, parse_as_of, parse_instant
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console() if sys.stdout.isatty() else Console(width=160)
+# The demo's two stretches: long enough for a partition to count as stalled, and to be released before.
+_FAULT_LASTS, _STREAM_GOES_ON = timedelta(minutes=12), timedelta(minutes=10)
 AsOf = Annotated[str | None, typer.Option("--as-of", help="The instant to evaluate, ISO 8601 UTC. Default: now.")]
 
 
@@ -36,28 +36,27 @@ def main(verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also sho
 @app.command()
 def tick(as_of: AsOf = None) -> None:
     """Monitors, alerts and transforms, once, and shows the health table."""
-    as_of = parse_as_of(as_of)
     _run("tick", "streaming_tick", as_of)
     with session("status", uses="reads") as here:
-        here.call("show_health", as_of)
+        here.call("show_health", parse_as_of(as_of))
 
 
 @app.command()
 def monitor(as_of: AsOf = None) -> None:
     """Only the first half of a tick: collect, evaluate, alert."""
-    _run("monitor", "monitor_streaming", parse_as_of(as_of))
+    _run("monitor", "monitor_streaming", as_of)
 
 
 @app.command()
 def transform(as_of: AsOf = None) -> None:
     """Only the second half of a tick: bring FCT_ORDERS up to date, if records are pending."""
-    _run("transform", "streaming_dbt_transform", parse_as_of(as_of))
+    _run("transform", "streaming_dbt_transform", as_of)
 
 
 @app.command()
 def nightly(as_of: AsOf = None) -> None:
     """Rebuilds the closed days that late data touched, and deletes what the retention variables allow."""
-    _run("nightly", "nightly_batch", parse_as_of(as_of))
+    _run("nightly", "nightly_batch", as_of)
 
 
 @app.command()
@@ -156,7 +155,8 @@ def produce(
     failed_task: Annotated[int | None, typer.Option(min=0, help="This connector task has failed.")] = None,
 ) -> None:
     """Continues an invented order stream in the landing tables, for trying things out."""
-    end = parse_as_of(until)
+    # Nothing lands of the future: it would look lost, or late, until then.
+    end = min(parse_as_of(until), parse_as_of(None))
     with session("produce") as here:
         here.call(
             "produce",
@@ -172,28 +172,30 @@ def produce(
 @app.command()
 def demo() -> None:
     """A healthy tick, then a stalled partition and a failed task, and the alerts that they raise."""
+    from orchestration import runs
+
     console.print("Loading dbt ...")
     now = datetime.now(UTC).replace(microsecond=0, tzinfo=None)
+    healthy_at, faulty_at = now - _FAULT_LASTS, now
     with session("demo") as here:
         last = here.call("last_collected")
-        healthy_at = (
-            max(now - timedelta(minutes=12), last + timedelta(minutes=10)) if last else now - timedelta(minutes=12)
-        )
-        faulty_at = healthy_at + timedelta(minutes=12)
-        step = partial(_step, here)
-
-        _headline(f"1. {'More' if last else 'A week of'} orders arrive, as the Snowflake sink connector lands them")
-        here.call("produce", _iso(healthy_at))
-        console.print("Loading them into ANALYTICS.FCT_ORDERS ...")
-        runs.transform(_iso(healthy_at), step)
-        _headline(f"2. A tick at {healthy_at} UTC: monitor, alert, transform")
-        runs.tick(_iso(healthy_at), step)
-        here.call("show_health", _iso(healthy_at))
-
-        _headline("3. For twelve minutes partition 4 lands nothing, and connector task 1 fails")
+        if last is None or healthy_at - last >= _STREAM_GOES_ON:
+            _headline(f"1. {'More' if last else 'A week of'} orders arrive, as the Snowflake sink connector lands them")
+            here.call("produce", _iso(healthy_at))
+            console.print("Loading them into ANALYTICS.FCT_ORDERS ...")
+            runs.transform(_iso(healthy_at), here)
+            _headline(f"2. A tick at {healthy_at} UTC: monitor, alert, transform")
+            runs.tick(_iso(healthy_at), here, is_live=False)
+            here.call("show_health", _iso(healthy_at))
+            _headline(f"3. For {_minutes(_FAULT_LASTS)} partition 4 lands nothing, and connector task 1 fails")
+        else:
+            # No record of the future is landed.
+            _headline(
+                f"The stream reaches to {last} UTC: there is no time for a healthy stretch, and both faults go on"
+            )
         here.call("produce", _iso(faulty_at), stalled_partition=4, failed_task=1)
         _headline(f"4. The next tick, at {faulty_at} UTC")
-        runs.tick(_iso(faulty_at), step)
+        runs.tick(_iso(faulty_at), here, is_live=False)
         here.call("show_health", _iso(faulty_at))
     console.print(
         "\nWhat next?\n"
@@ -220,21 +222,18 @@ def cron() -> None:
     typer.echo(as_cron(evaluation_interval()))
 
 
-def _step(here: Session, title: str, name: str, *args: Any, **variables: Any) -> list[Outcome]:
-    return runs.outcomes_of(here.call, title, name, *args, **variables)
-
-
 def _show(what: str, step: str, *args: Any, uses: str = "reads") -> None:
     with session(what, uses=uses) as here:
         if not here.call(step, *args):
             raise typer.Exit(1)
 
 
-def _run(what: str, flow: str, as_of: str) -> None:
+def _run(what: str, flow: str, given: str | None) -> None:
     """Does a run: as a flow of Prefect's where PREFECT_API_URL has a server that answers, without one elsewhere."""
+    as_of = parse_as_of(given)
     from prefect.settings import get_current_settings
 
-    from orchestration.notify import report_faults
+    from orchestration import runs
 
     problems = []
     if url := get_current_settings().api.url:
@@ -244,8 +243,7 @@ def _run(what: str, flow: str, as_of: str) -> None:
 
         try:
             httpx.get(f"{url}/health", timeout=5).raise_for_status()
-            report_faults("prefect-api", as_of, [])
-            state = getattr(flows, flow)(as_of, return_state=True)
+            state = getattr(flows, flow)(given, return_state=True)
         except Exception as error:
             said = f"{type(error).__name__}: {error}".strip(": ").splitlines()[0]
             if flows.HAS_BEGUN.is_set():
@@ -258,14 +256,16 @@ def _run(what: str, flow: str, as_of: str) -> None:
                 raise DbtError(state.message)
             return
     with session(f"{what} {as_of}") as here:
-        # Where it cannot be opened, the first step says why, and it is reported.
+        here.problems = problems
+        # Where it cannot be opened, the run says why, and reports it.
         with suppress(DbtError):
             here.open()
-        try:
-            getattr(runs, what)(as_of, partial(_step, here))
-        finally:
-            if problems:
-                report_faults("prefect-api", as_of, problems)
+        options = {"is_live": is_now(given)} if what in ("tick", "monitor") else {}
+        getattr(runs, what)(as_of, here, **options)
+
+
+def _minutes(duration: timedelta) -> str:
+    return f"{duration / timedelta(minutes=1):.0f} minutes"
 
 
 def _iso(instant: datetime) -> str:

@@ -22,10 +22,19 @@ from prefect.states import Cancelled, Completed, Failed
 from prefect.utilities.urls import url_for
 
 from orchestration import dead_runs, runs
-from orchestration.notify import report_faults
-from orchestration.outcomes import DbtError, DeliveryError, Outcome, RunCancelled, RunInfo, WarehouseTaken, run_as
+from orchestration.faults import Faults, File, PrefectVariable, Store
+from orchestration.outcomes import (
+    DbtError,
+    DeliveryError,
+    Outcome,
+    RunCancelled,
+    RunInfo,
+    WarehouseTaken,
+    run_as,
+)
 from orchestration.process import Session, session
-from orchestration.settings import Settings, evaluation_interval, parse_as_of
+from orchestration.receivers.base import DEADLINE
+from orchestration.settings import Settings, evaluation_interval, is_now, parse_as_of
 
 logger = logging.getLogger(__name__)
 # The runs' logs have what this package says, dbt's result lines included. PREFECT_LOGGING_EXTRA_LOGGERS would come too
@@ -61,7 +70,7 @@ _flow = partial(flow, persist_result=False, log_prints=False, validate_parameter
     "up to date. `as_of`: the instant to evaluate, ISO 8601 UTC; by default now.",
 )
 def streaming_tick(as_of: str | None = None) -> State:
-    return _run("tick", runs.tick, as_of, is_frequent=True)
+    return _run("tick", partial(runs.tick, is_live=is_now(as_of)), as_of, is_frequent=True)
 
 
 @_flow(
@@ -70,7 +79,7 @@ def streaming_tick(as_of: str | None = None) -> State:
     description="The first half of a tick: collects, evaluates the alerts, and sends what is due.",
 )
 def monitor_streaming(as_of: str | None = None) -> State:
-    return _run("monitor", runs.monitor, as_of)
+    return _run("monitor", partial(runs.monitor, is_live=is_now(as_of)), as_of)
 
 
 @_flow(
@@ -124,14 +133,16 @@ def _run(what: str, run: Callable[..., None], as_of: str | None, is_frequent: bo
             with suppress(DbtError):
                 here.open()
                 dead_runs.end(here.dead_runs)
-            run(as_of, partial(_step, here))
+            run(as_of, _Shown(here))
             state = Completed(message="All steps completed.")
         except WarehouseTaken as taken:
             if is_scheduled:
                 return _skipped(str(taken))
             if deployment.id:
                 # A night that never gets its turn is a fault; by hand, whoever typed it sees it.
-                report_faults(flow_run.flow_name or what, as_of, [Outcome(what, "run", "error", str(taken))])
+                found = Faults(as_of, _STORES)
+                found.report(f"{flow_run.flow_name or what} failed", [Outcome(what, "run", "error", str(taken))])
+                found.send(DEADLINE)
             state = Failed(message=str(taken)[:_MOST])
         except RunCancelled as cancelled:
             return Cancelled(message=str(cancelled))
@@ -167,33 +178,43 @@ _DESCRIPTIONS = {
 }
 
 
-def _step(here: Session, title: str, name: str, *args: Any, **variables: Any) -> list[Outcome]:
-    """A step as a task run: failed where the step is, and nowhere else."""
-    outcomes: list[Outcome] = []
-    ended: list[Exception] = []
-    is_done = False
+_STORES: list[Store] = [PrefectVariable(), File()]
 
-    def work() -> list[Outcome]:
-        nonlocal is_done
-        is_done = True
+
+class _Shown:
+    """Does the steps in the run's process, and shows each as a task run: failed where the step is, and nowhere else."""
+
+    stores = _STORES
+
+    def __init__(self, here: Session) -> None:
+        self._here, self.call, self.problems = here, here.call, here.problems
+
+    def step(self, title: str, name: str, *args: Any, **variables: Any) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        ended: list[Exception] = []
+        is_done = False
+
+        def work() -> list[Outcome]:
+            nonlocal is_done
+            is_done = True
+            try:
+                outcomes.extend(self._here.step(title, name, *args, **variables))
+            except (WarehouseTaken, RunCancelled) as error:
+                # For the flow: the task has no part in it.
+                ended.append(error)
+            return outcomes
+
+        # Without tags: a task that has some asks the server for its turn, and fails where that does not answer.
+        shown = _task.with_options(name=title, task_run_name=title, description=_DESCRIPTIONS[name])
         try:
-            outcomes.extend(runs.outcomes_of(here.call, title, name, *args, **variables))
-        except (WarehouseTaken, RunCancelled) as error:
-            # For the flow: the task has no part in it.
-            ended.append(error)
+            shown(work, return_state=True)
+        except Exception as error:
+            logger.warning("%s is not shown in Prefect: %s: %s", title, type(error).__name__, error)
+        if not is_done:
+            work()
+        if ended:
+            raise ended[0]
         return outcomes
-
-    # Without tags: a task that has some asks the server for its turn, and fails where that does not answer.
-    shown = _task.with_options(name=title, task_run_name=title, description=_DESCRIPTIONS[name])
-    try:
-        shown(work, return_state=True)
-    except Exception as error:
-        logger.warning("%s is not shown in Prefect: %s: %s", title, type(error).__name__, error)
-    if not is_done:
-        work()
-    if ended:
-        raise ended[0]
-    return outcomes
 
 
 def _leave_artifacts(here: Session, as_of: str, state: State) -> None:

@@ -1,29 +1,24 @@
 """Delivery: what is due is decided in SQL; here it is sent, and what came of it is written down.
 
 Before it is sent, so that what a killed process may have sent is known; and after, so that nothing is lost: what no
-receiver has accepted is due again in the next run. What could not be computed is told without the warehouse.
+receiver has accepted is due again in the next run. Faults of the monitor itself: orchestration/faults.py.
 """
 
 import json
 import logging
-import os
-import socket
 from collections.abc import Iterable
-from datetime import datetime, timedelta
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
-from orchestration.outcomes import DbtError, Outcome
+from orchestration.outcomes import DbtError
 from orchestration.receivers import RECEIVERS, Notification, send
-from orchestration.settings import PROJECT_DIR, Settings, log_file
+from orchestration.settings import Settings
 
 if TYPE_CHECKING:
     from orchestration.runner import Dbt
 
 logger = logging.getLogger(__name__)
-_FAULT_REPEATED = timedelta(hours=4)
 _DUE = """
 select * from {{ ref('pending_notifications') }}
 where receiver in ('{{ var("receivers") | join("', '") }}')
@@ -59,7 +54,7 @@ def deliver(dbt: "Dbt", as_of: str) -> list[str]:
     return list(dict.fromkeys(problems))
 
 
-def _runbook(page: str | None, settings: Settings) -> str | None:
+def runbook_url(page: str | None, settings: Settings) -> str | None:
     """Its address, where the settings say whereabouts it is."""
     base = settings.streaming_ops_runbook_url
     return urljoin(f"{str(base).rstrip('/')}/", page) if base and page else page
@@ -74,7 +69,7 @@ def _notification(row: dict[str, Any], settings: Settings) -> Notification:
         opened_at=str(row["opened_at"]),
         last_seen_at=str(row["last_seen_at"]),
         resolved_at=str(row["resolved_at"]) if row["resolved_at"] else None,
-        runbook=_runbook(row["runbook"], settings),
+        runbook=runbook_url(row["runbook"], settings),
         bad_runs=int(row["bad_runs"]),
         # Whatever is over was told while nothing muted it.
         entities=entities if row["kind"] == "resolved" else unmuted,
@@ -101,93 +96,3 @@ def _record(dbt: "Dbt", as_of: str, attempts: Iterable[tuple[Notification, str, 
     ]
     if rows:
         dbt.run_operation("record_notifications", as_of, rows=rows)
-
-
-def report_faults(run: str, as_of: str, outcomes: list[Outcome]) -> list[str]:
-    """Reports a run that could not do its work, without the warehouse: once, every four hours, and when it is over.
-
-    Returns what went wrong. What was sent is in a file beside the parsed project, for the next run is another process.
-    """
-    file = PROJECT_DIR / os.environ.get("DBT_TARGET_PATH", "target") / "faults.json"
-    faults, settings, problems = _read(file), Settings(), []
-    # One cause breaks several steps.
-    broken = list({outcome.message: outcome for outcome in outcomes if outcome.is_broken}.values())
-    blind = sorted(o.name for o in outcomes if o.is_alert and o.status not in ("pass", "warn", "fail"))
-    fault = faults.setdefault(run, {"opened_at": as_of, "runs": 0, "told": {}})
-    fault["runs"] += bool(broken)
-    told = fault["told"]
-    # Whoever is not configured any more cannot be told that it is over.
-    for receiver in told.keys() - set(configured(settings)):
-        del told[receiver]
-    for receiver in configured(settings) if broken else list(told):
-        kind = _kind(told.get(receiver), as_of) if broken else "resolved"
-        if kind is None:
-            continue
-        for answer in send([_fault(receiver, run, as_of, kind, fault, broken, blind)], settings):
-            problems += [answer.problem] if answer.problem else []
-            if answer.accepted and broken:
-                told[receiver] = {"at": as_of, "reference": answer.reference}
-            elif answer.accepted:
-                del told[receiver]
-    if not (broken or told):
-        del faults[run]
-    if faults or file.exists():
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            new = file.with_suffix(f".{os.getpid()}")
-            new.write_text(json.dumps(faults))
-            new.replace(file)
-        except OSError as error:
-            logger.warning("What was sent is not remembered, and may be sent again: %s", error)
-    return problems
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        return json.loads(file.read_text())
-    except (OSError, ValueError):
-        return {}
-
-
-def _kind(told: dict[str, Any] | None, as_of: str) -> str | None:
-    if told is None:
-        return "firing"
-    since = datetime.fromisoformat(as_of) - datetime.fromisoformat(told["at"])
-    return "repeated" if since >= _FAULT_REPEATED else None
-
-
-def _fault(
-    receiver: str, run: str, as_of: str, kind: str, fault: dict[str, Any], broken: list[Outcome], blind: list[str]
-) -> Notification:
-    not_evaluated = f"Not evaluated: {', '.join(blind)}. " if blind else ""
-    entities = [
-        {
-            "entity": f"{o.resource_type} {o.name}",
-            "measured": o.status,
-            "allowed": "success",
-            "detail": o.message,
-            "level": 2,
-        }
-        for o in broken
-    ]
-    return Notification(
-        receiver=receiver,
-        channel=None,
-        alert=f"{run} failed",
-        opened_at=fault["opened_at"],
-        kind=kind,
-        severity="error",
-        last_seen_at=as_of,
-        resolved_at=None if broken else as_of,
-        bad_runs=fault["runs"],
-        entities=entities[:20],
-        entity_count=len(entities),
-        description="A run could not do its work. What it did not evaluate stays as it was, and is not told. "
-        f"{not_evaluated}First command: `python -m orchestration check`; then the log with statements and errors, "
-        f"{log_file()} on {socket.gethostname()}.",
-        owner="",
-        runbook=_runbook("README.md#when-a-run-fails", Settings()),
-        model=None,
-        may_have_arrived=False,
-        reference=(fault["told"].get(receiver) or {}).get("reference"),
-    )

@@ -1,9 +1,13 @@
 """How the steps of a run end. Every process of the project imports it: it needs neither dbt nor Prefect."""
 
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any
+
+logger = logging.getLogger(__name__)
 
 
 class DbtError(RuntimeError):
@@ -27,8 +31,10 @@ class Outcome:
     """How one node of a dbt run, or another part of a step, ended."""
 
     name: str
-    resource_type: str  # dbt's own, or collector, receiver, run
-    status: str  # dbt's own: success, pass, warn, fail, error, skipped; of a receiver: refused
+    resource_type: str  # dbt's own, or collector, receiver, run, setting, clock
+    status: (
+        str  # dbt's own: success, pass, warn, fail, error, skipped; of a receiver: refused; of a seed, clock: finding
+    )
     message: str
     is_alert: bool = False
 
@@ -80,3 +86,18 @@ def raise_if_broken(outcomes: Iterable[Outcome]) -> None:
         raise DbtError("\n".join(reversed(broken.values())))
     if refused := [str(outcome) for outcome in outcomes if outcome.is_refused]:
         raise DeliveryError("\n".join(refused))
+
+
+def outcomes_of(call: Callable[..., list[Outcome]], title: str, *args: Any, **variables: Any) -> list[Outcome]:
+    """What `call` returns. That it could not be done is an outcome too: it has to be reported."""
+    try:
+        return call(*args, **variables)
+    except (WarehouseTaken, RunCancelled):
+        raise
+    except DbtError as error:
+        logger.error("%s: %s", title, error)
+        return [Outcome(title, "run", "error", str(error))]
+    except Exception as error:
+        # Nobody has thought of this one: it is reported all the same.
+        logger.error("%s: %s: %s", title, type(error).__name__, error)
+        return [Outcome(title, "run", "error", f"{type(error).__name__}: {error}")]

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from threading import Lock
 from typing import Any
 
-from orchestration.outcomes import CURRENT_RUN, DbtError, RunCancelled, WarehouseTaken
+from orchestration.outcomes import CURRENT_RUN, DbtError, Outcome, RunCancelled, WarehouseTaken, outcomes_of
 from orchestration.settings import PROJECT_DIR, Settings
 
 # A run depends on these files.
@@ -131,6 +131,7 @@ class Session:
         self._pid = 0
         self._is_cancelled = self._was_open = False
         self._at = ""  # the node that dbt is at
+        self.problems: list[Outcome] = []  # to be reported with the run
         self.dead_runs: list[str] = []  # Prefect flow runs that had the warehouse when they died
 
     def open(self) -> None:
@@ -164,6 +165,17 @@ class Session:
             if kind == "done":
                 return value
         raise AssertionError("every step ends by done or raised")
+
+    def step(self, title: str, name: str, *args: Any, **variables: Any) -> list[Outcome]:
+        """The same for a step that has outcomes: that it cannot be done is one."""
+        return outcomes_of(self.call, title, name, *args, **variables)
+
+    @property
+    def stores(self) -> list[Any]:
+        """Where a run keeps what it sent of its faults, besides the warehouse."""
+        from orchestration.faults import File
+
+        return [File()]
 
     def items(self, step: str, *args: Any, **variables: Any) -> Iterator[Any]:
         """The same for a step that yields: each value as soon as it is there."""

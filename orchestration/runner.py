@@ -18,8 +18,9 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
+import click
 import yaml
-from dbt.cli.main import dbtRunner, dbtRunnerResult
+from dbt.cli.main import cli, dbtRunner, dbtRunnerResult
 from dbt_common.events.base_types import EventMsg
 from dbt_common.events.functions import scrub_secrets
 
@@ -39,6 +40,12 @@ _running: set[str] = set()
 _SILENT = ["--quiet", "--log-level", "none", "--no-static-parser"]
 # dbt's events for one finished node; everything else of level info is chatter.
 _LOG_BYTES, _LOG_FILES = 10_000_000, 3
+# dbt's options that may come from the environment: where things are, and how they look. All others select, sample or
+# refresh, and could switch the alerts off: a run of the project has them from the project alone.
+_FROM_ENVIRONMENT = {
+    *("profiles_dir", "project_dir", "profile", "target", "target_path", "log_path"),
+    *("send_anonymous_usage_stats", "printer_width", "use_colors", "use_colors_file", "version_check"),
+}
 _ANSI = re.compile(r"\x1b\[\d*m")
 _NODE_EVENTS = {"LogModelResult", "LogTestResult", "LogSeedResult", "LogNodeResult"}
 
@@ -171,6 +178,7 @@ class Dbt:
         events: list[EventMsg] = []
         log = partial(_log, events)
         _running.clear()
+        _ignore_options()
         with self._profiles_dir() as profiles_dir:
             where = self._parse(profiles_dir)
             result = dbtRunner(manifest=self._manifest, callbacks=[log]).invoke(
@@ -190,6 +198,7 @@ class Dbt:
         """Parses the project, if that was not done yet; returns the options that say where it is."""
         where = ["--project-dir", str(self.project_dir), "--profiles-dir", profiles_dir]
         if self._manifest is None:
+            _ignore_options()
             events: list[EventMsg] = []
             # Without a prefix no variable is given: then the parsed project is the one that plain dbt keeps.
             given = ["--vars", json.dumps(self._variables)] if self._variables else []
@@ -226,6 +235,21 @@ class Dbt:
             blocks = {name: value for name, value in os.environ.items() if name.startswith("PREFECT_BLOCKS_") and value}
             os.environ.update({f"DBT_ENV_SECRET_{name}": value for name, value in blocks.items()})
             yield resolved
+
+
+def _ignore_options() -> None:
+    """Takes dbt's options out of this process's environment, except those that a run may have from there."""
+    options = [option for command in (cli, *cli.commands.values()) for option in command.params]
+    names = {
+        name
+        for option in options
+        if isinstance(option, click.Option) and option.envvar and option.name not in _FROM_ENVIRONMENT
+        for name in ([option.envvar] if isinstance(option.envvar, str) else option.envvar)
+    }
+    if ignored := sorted(names & os.environ.keys()):
+        for name in ignored:
+            del os.environ[name]
+        logger.warning("Ignored: %s. Runs of the project take no such option of dbt from there.", ", ".join(ignored))
 
 
 def _log(events: list[EventMsg], event: EventMsg) -> None:

@@ -1,93 +1,221 @@
-"""The runs: which steps they take, and in what order. What a step does is in orchestration/steps.py, and is SQL.
-
-`step(title, name, *args, **variables)` does a step and returns its outcomes: in this process by default, in a process
-of its own in `python -m orchestration`, and as a task run of Prefect in orchestration/flows.py.
-"""
+"""The runs: which steps they take, and in what order. What a step does is in orchestration/steps.py, and is SQL."""
 
 import logging
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from orchestration.outcomes import DbtError, Outcome, RunCancelled, WarehouseTaken, raise_if_broken
-from orchestration.settings import Settings
+from orchestration import faults
+from orchestration.faults import Faults
+from orchestration.outcomes import DbtError, Outcome, RunCancelled, WarehouseTaken, outcomes_of, raise_if_broken
+from orchestration.receivers.base import DEADLINE
+from orchestration.settings import Settings, evaluation_interval
 
 logger = logging.getLogger(__name__)
+_LEAST_SECONDS = 5  # for the receivers that have no part in it that others took all the time
+_VIEWS = "Views showed nothing, or only a sample: somebody built them with --empty or --sample. They were built again."
 
 
-class Step(Protocol):
-    def __call__(self, title: str, name: str, *args: Any, **variables: Any) -> list[Outcome]: ...
+class Here(Protocol):
+    """Does the steps: in this process, in one of its own (orchestration/process.py), or shown by Prefect (flows.py)."""
+
+    problems: list[Outcome]  # that came before the run, and are reported with it
+
+    def call(self, name: str, *args: Any, **variables: Any) -> Any:
+        """Returns what the step does. Raises DbtError where it cannot be done."""
+        ...
+
+    @property
+    def stores(self) -> list[faults.Store]:
+        """Where to keep what was sent of faults, besides the warehouse."""
+        ...
+
+    def step(self, title: str, name: str, *args: Any, **variables: Any) -> list[Outcome]:
+        """Returns the step's outcomes. One that cannot be done is an outcome, too."""
+        ...
 
 
-def outcomes_of(call: Any, title: str, *args: Any, **variables: Any) -> list[Outcome]:
-    """What `call` returns. That it could not be done is an outcome too: it has to be reported."""
-    try:
-        return call(*args, **variables)
-    except (WarehouseTaken, RunCancelled):
-        raise
-    except DbtError as error:
-        logger.error("%s: %s", title, error)
-        return [Outcome(title, "run", "error", str(error))]
-    except Exception as error:
-        # Nobody has thought of this one: it is reported all the same.
-        logger.error("%s: %s: %s", title, type(error).__name__, error)
-        return [Outcome(title, "run", "error", f"{type(error).__name__}: {error}")]
+class InProcess:
+    """The steps in this process: for tests and benchmarks."""
+
+    def __init__(self) -> None:
+        self.problems: list[Outcome] = []
+        self.stores: list[faults.Store] = [faults.File()]
+
+    def call(self, name: str, *args: Any, **variables: Any) -> Any:
+        from orchestration import steps
+
+        return getattr(steps, name)(*args, **variables)
+
+    def step(self, title: str, name: str, *args: Any, **variables: Any) -> list[Outcome]:
+        return outcomes_of(lambda: self.call(name, *args, **variables), title)
 
 
-def here(title: str, name: str, *args: Any, **variables: Any) -> list[Outcome]:
-    """The step, in this process: for tests and benchmarks."""
-    from orchestration import steps
+class _Warehouse:
+    """Keeps a text in MONITORING.RUN_STATE."""
 
-    return outcomes_of(getattr(steps, name), title, *args, **variables)
+    def __init__(self, here: Here, text: str | None) -> None:
+        self._here, self._text = here, text
+
+    def read(self) -> str | None:
+        return self._text
+
+    def write(self, text: str) -> None:
+        self._here.call("remember", "faults", text)
 
 
-def monitor(as_of: str, step: Step = here) -> None:
+class Run:
+    """The beginning and the end that all runs have. The two runs of a tick share one."""
+
+    def __init__(self, as_of: str, here: Here | None = None, is_live: bool = True) -> None:
+        """`is_live`: `as_of` is now. Only then is anything collected, and the clock compared."""
+        self.as_of, self.here, self.is_live = as_of, here or InProcess(), is_live
+        self._seconds = float(DEADLINE)
+        self._problems: list[Outcome] = []
+        self.is_possible = True
+        state: dict[str, Any] = {}
+        try:
+            state = self.here.call("run_state", as_of)
+        except (WarehouseTaken, RunCancelled):
+            raise
+        except Exception as error:
+            # The steps need what could not be prepared.
+            self.is_possible = False
+            kind = "" if isinstance(error, DbtError) else f"{type(error).__name__}: "
+            self._problems.append(Outcome("warehouse", "run", "error", f"{kind}{error}"))
+            logger.error("%s%s", kind, error)
+        stored = state.get("values", {}).get("faults")
+        warehouse = [_Warehouse(self.here, stored)] if self.is_possible else []
+        self.faults = Faults(as_of, [*warehouse, *self.here.stores])
+        self.faults.report("Prefect API does not answer", self.here.problems)
+        if self.is_possible:
+            self._find(state)
+
+    def step(self, title: str, name: str, *args: Any, **variables: Any) -> list[Outcome]:
+        return self.here.step(title, name, *args, **variables)
+
+    def deliver(self) -> list[Outcome]:
+        began = time.monotonic()
+        outcomes = self.step("send notifications", "deliver", self.as_of, self._seconds)
+        self._spend(began)
+        for outcome in outcomes:
+            if outcome.resource_type == "receiver":
+                self.faults.receiver(outcome)
+        return outcomes
+
+    def end(self, name: str, outcomes: list[Outcome]) -> None:
+        """Reports what could not be done, and raises it, and what was refused. A firing alert is no fault."""
+        wrong = [Outcome(p.variable, "setting", "error", str(p)) for p in Settings().problems]
+        self.faults.report("settings are wrong", wrong, faults.SETTINGS_WRONG)
+        broken = [outcome for outcome in [*self._problems, *outcomes] if outcome.is_broken]
+        blind = [o.name for o in outcomes if o.is_alert and o.status not in ("pass", "warn", "fail")]
+        self.faults.report(f"{name} failed", broken, blind=blind)
+        began = time.monotonic()
+        refused = self.faults.send(self._seconds)
+        self._spend(began)
+        for outcome in refused:
+            logger.error("%s", outcome)
+        raise_if_broken([*broken, *wrong, *outcomes, *refused])
+
+    def _find(self, state: dict[str, Any]) -> None:
+        """What is wrong and keeps no run from its work."""
+        repaired = [Outcome("views", "run", "finding", _VIEWS)] if state["repaired"] else []
+        self.faults.report("views showed nothing", repaired, faults.VIEWS_WRONG, "warn")
+        if self.is_live:
+            self.faults.report("clock is wrong", _ahead(self.as_of, state["evaluated_at"]), faults.CLOCK_WRONG, "warn")
+
+    def _spend(self, began: float) -> None:
+        """All deliveries of a tick have one deadline: the transform waits for them."""
+        self._seconds = max(_LEAST_SECONDS, self._seconds - (time.monotonic() - began))
+
+
+def monitor(as_of: str, here: Here | None = None, is_live: bool = True, run: Run | None = None) -> None:
     """Collects, evaluates, and sends the notifications that are due."""
-    outcomes = step("collect", "collect", as_of)
-    outcomes += step("dbt build tag:monitoring", "build", "tag:monitoring", as_of)
-    _report("monitor-streaming", as_of, outcomes, step)
+    run = run or Run(as_of, here, is_live)
+    outcomes = []
+    if run.is_possible:
+        if not (run.is_live or run.here.call("has_landed", as_of)):
+            raise DbtError(
+                f"as-of is {as_of}, before all data: nothing had landed by then, so nothing can be evaluated."
+            )
+        outcomes += run.step("collect", "collect", as_of) if run.is_live else []
+        found = outcomes_of(run.here.call, "seeds", "seed_findings")
+        run.faults.report("seeds are wrong", [o for o in found if not o.is_broken], faults.SEEDS_WRONG, "warn")
+        outcomes += [outcome for outcome in found if outcome.is_broken]
+        outcomes += run.step("dbt build tag:monitoring", "build", "tag:monitoring", as_of)
+        outcomes += _not_evaluated(outcomes)
+        outcomes += run.deliver() if any(outcome.is_alert for outcome in outcomes) else []
+    run.end("monitor-streaming", outcomes)
 
 
-def transform(as_of: str, step: Step = here) -> None:
+def transform(as_of: str, here: Here | None = None, run: Run | None = None) -> None:
     """Brings FCT_ORDERS up to date, if enough records are pending."""
-    least = Settings().streaming_ops_min_events
-    outcomes = step("dbt build tag:streaming", "build", "tag:streaming", as_of, "waiting_records", least)
-    _report("streaming-dbt-transform", as_of, outcomes, step)
+    run = run or Run(as_of, here, is_live=False)
+    least, outcomes = Settings().streaming_ops_min_events, []
+    if run.is_possible:
+        outcomes = run.step("dbt build tag:streaming", "build", "tag:streaming", as_of, "waiting_records", least)
+    run.end("streaming-dbt-transform", outcomes)
 
 
-def tick(as_of: str, step: Step = here) -> None:
+def tick(as_of: str, here: Here | None = None, is_live: bool = True) -> None:
     """Both. A monitor that fails does not stop the transform. The heartbeat says that all went well: the service that
     expects it notifies somebody when it does not come."""
+    run = Run(as_of, here, is_live)
     problems: list[Exception] = []
-    for run in (monitor, transform):
+    try:
+        monitor(as_of, run=run)
+    except (WarehouseTaken, RunCancelled):
+        raise
+    except Exception as error:
+        problems.append(error)
+    if run.is_possible:
         try:
-            run(as_of, step)
+            transform(as_of, run=run)
         except (WarehouseTaken, RunCancelled):
             raise
         except Exception as error:
             problems.append(error)
     if problems:
-        raise problems[0] if len(problems) == 1 else DbtError("\n".join(map(str, problems)))
+        lines = dict.fromkeys("\n".join(map(str, problems)).splitlines())
+        raise problems[0] if len(problems) == 1 else DbtError("\n".join(lines))
     if heartbeat := Settings().heartbeat_url:
         from orchestration.receivers import ping
 
         ping(heartbeat)
 
 
-def nightly(as_of: str, step: Step = here) -> None:
+def nightly(as_of: str, here: Here | None = None) -> None:
     """Rebuilds the closed days that late data touched, until none is left; looks for losses; applies the retention."""
-    outcomes = step("dbt build tag:batch", "build", "tag:batch", as_of, "pending_days", 0)
-    outcomes += step("dbt build record_completeness", "build", "record_completeness+1", as_of, nightly=True)
-    outcomes += step("apply retention", "apply_retention", as_of)
-    _report("nightly-batch", as_of, outcomes, step)
+    run = Run(as_of, here, is_live=False)
+    outcomes = []
+    if run.is_possible:
+        outcomes += run.step("dbt build tag:batch", "build", "tag:batch", as_of, "pending_days", 0)
+        if run.here.call("is_monitored"):
+            outcomes += run.step("dbt build record_completeness", "build", "record_completeness+1", as_of, nightly=True)
+        else:
+            logger.info("No losses are looked for: nothing was monitored yet. A tick comes first.")
+        outcomes += run.step("apply retention", "apply_retention", as_of)
+    run.end("nightly-batch", outcomes)
 
 
-def _report(run: str, as_of: str, outcomes: list[Outcome], step: Step) -> None:
-    """Sends what is due of the alerts. A firing alert is a finding; what could not be computed is a fault: this process
-    itself sends it, without the warehouse, and it is raised. So is a receiver that refused."""
-    if any(outcome.is_alert for outcome in outcomes):
-        outcomes = outcomes + step("send notifications", "deliver", as_of)
-    from orchestration.notify import report_faults
+def _not_evaluated(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """A tick that judges no alert is a failure, also where dbt is content: nobody would be notified of anything."""
+    is_judged = any(outcome.is_alert and outcome.status in ("pass", "warn", "fail") for outcome in outcomes)
+    if is_judged or any(outcome.is_broken for outcome in outcomes):
+        return []
+    return [Outcome("alerts", "run", "error", "No alert was evaluated: dbt selected none. Look at dbt_project.yml.")]
 
-    refused = report_faults(run, as_of, outcomes)
-    for problem in refused:
-        logger.error("%s", problem)
-    raise_if_broken([*outcomes, *(Outcome("faults", "receiver", "refused", problem) for problem in refused)])
+
+def _ahead(as_of: str, evaluated_at: Any) -> list[Outcome]:
+    """An evaluation that is more than an interval later than now."""
+    if evaluated_at is None:
+        return []
+    newest, now = datetime.fromisoformat(str(evaluated_at)).replace(tzinfo=UTC), datetime.fromisoformat(as_of)
+    # dbt says what is wrong with its project file.
+    with suppress(ValueError):
+        if newest - now > evaluation_interval():
+            said = f"The newest evaluation is of {newest:%Y-%m-%d %H:%M:%S} UTC; this tick's clock says "
+            return [Outcome("clock", "run", "finding", f"{said}{now:%Y-%m-%d %H:%M:%S}.")]
+    return []

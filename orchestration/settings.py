@@ -132,6 +132,12 @@ def parse_as_of(text: str | None) -> str:
     return f"{instant:%Y-%m-%dT%H:%M:%SZ}"
 
 
+def is_now(text: str | None) -> bool:
+    """Whether `text`, as parse_as_of takes it, is the present, to the minute."""
+    now = datetime.now(UTC)
+    return text is None or abs(datetime.fromisoformat(parse_as_of(text)) - now) <= timedelta(minutes=1)
+
+
 def parse_instant(text: str, name: str) -> datetime:
     """`text`, ISO 8601 (UTC where it has no offset), in UTC. Raises ValueError, by that `name`, for anything else."""
     try:

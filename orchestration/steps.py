@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -66,6 +67,45 @@ def release() -> None:
     _open.close()
 
 
+def run_state(as_of: str) -> dict[str, Any]:
+    """What earlier runs remember: `values` by name; `evaluated_at`, the newest evaluation of any alert; and `repaired`,
+    whether somebody had built views that show nothing, or only a sample, and that were built again just now."""
+    project()
+    try:
+        rows = dbt().query("{{ run_state() }}", as_of)
+    except DbtError as error:
+        # Without it a fault may be reported twice. The next run creates the tables again.
+        logger.warning("What earlier runs remember cannot be read: %s", error)
+        dbt().forget()
+        return {"values": {}, "evaluated_at": None, "repaired": False}
+    values = {row["name"]: row["value"] for row in rows if row["name"]}
+    by_hand = {name: value for name, value in values.items() if name.startswith("built_by_hand ")}
+    is_partial = "partial" in by_hand.values()
+    if by_hand:
+        dbt().forget()
+        if is_partial:
+            raise_if_broken(dbt().build("config.materialized:view", as_of, "--exclude-resource-type", "test"))
+        dbt().run_operation("forget_state", as_of, names=list(by_hand))
+    return {"values": values, "evaluated_at": rows[0]["evaluated_at"], "repaired": is_partial}
+
+
+def is_monitored() -> bool:
+    """Whether a tick has built what completeness is evaluated from."""
+    built = "select {{ load_relation(ref('consumer_lag')) is not none }} as is_built"
+    return bool(project().query(built, parse_as_of(None))[0]["is_built"])
+
+
+def has_landed(as_of: str) -> bool:
+    """Whether anything is as old as `as_of`."""
+    return bool(project().query("{{ has_landed() }}", as_of)[0]["has_landed"])
+
+
+def remember(name: str, value: str) -> None:
+    """Keeps a text for later runs."""
+    now = datetime.now(UTC)
+    dbt().run_operation("remember_state", parse_as_of(None), name=name, value=value, stored_at=now.isoformat())
+
+
 def collect(as_of: str) -> list[Outcome]:
     """Lands what the collectors bring."""
     return collectors.collect(project(), as_of)
@@ -119,8 +159,7 @@ def backfill(first: str, last: str, as_of: str | None = None) -> Iterator[dict[s
     as_of, start, end = parse_as_of(as_of), parse_instant(first, "from"), parse_instant(last, "to")
     if start >= end:
         raise ValueError(f"a backfill goes from an instant to a later one; it is from {first} to {last}")
-    monitored = "select {{ load_relation(ref('record_completeness')) is not none }} as is_built"
-    if not project().query(monitored, as_of)[0]["is_built"]:
+    if not is_monitored():
         raise DbtError("Nothing was monitored yet: run `python -m orchestration tick` first.")
     for day in project().query(f"{{{{ landed_days('{start.isoformat()}', '{end.isoformat()}') }}}}", as_of):
         span = {"backfill_from": day["first_at"], "backfill_to": day["last_at"]}

@@ -3,7 +3,10 @@
    that are bad it takes the worst `alert_rows_kept`, those that nothing mutes first.
    One without any row, healthy ones neither, is an error, as for dbt: nothing was measured. #}
 {% macro store_test_results(results) -%}
-    {%- if not execute or flags.WHICH not in ('build', 'test') -%}{{ return('') }}{%- endif -%}
+    {#- An empty or sampled build judges nothing. -#}
+    {%- if not execute or flags.WHICH not in ('build', 'test') or invocation_args_dict.get('empty') or invocation_args_dict.get('sample') -%}
+        {{ return('') }}
+    {%- endif -%}
     {%- set selects = [] -%}
     {%- for result in results
         if result.node.resource_type == 'test'

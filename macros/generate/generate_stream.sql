@@ -34,7 +34,7 @@
     ).rows[0][0] -%}
     {%- set from_ms = epoch_ms(last) if last else to_ms - (history_days * 86400000) | int -%}
     {%- if from_ms >= to_ms -%}
-        {{ exceptions.raise_compiler_error("The stream already reaches to " ~ last ~ " UTC; give an `until` after that.") }}
+        {{ return(log('The stream already reaches to ' ~ last ~ ' UTC: nothing landed.', info=true)) }}
     {%- endif -%}
     {%- do run_query('create or replace temporary table generated_order_events as ' ~ generated_order_events(from_ms, to_ms, options)) -%}
     {%- do run_query(land_order_events(to_ms)) -%}

@@ -30,6 +30,7 @@
             ~ ', last_seen_at ' ~ instant ~ ', kind varchar, level integer, outcome varchar, reference varchar, problem varchar',
         'run_leases': 'lease_id varchar, what varchar, machine varchar, host varchar, pid integer, flow_run varchar, '
             ~ 'since varchar, expires_at ' ~ instant,
+        'run_state': 'stored_at ' ~ instant ~ ', name varchar, value varchar',
     } -%}
     {%- for name, columns in kept.items() %}
         {%- set table = monitoring_table(name) %}

@@ -48,7 +48,7 @@ recent_marks as (
     from (
         select {{ dbt.dateadd('second', '-n * ' ~ interval, timestamp_literal(last_mark)) }} as evaluated_at
         from {{ numbers((var('catch_up_hours') * 3600 / interval) | int) }} as steps
-    ) as marks
+    ) as steps_back
 
 ),
 
@@ -104,7 +104,7 @@ restated_marks as (
 ),
 {%- endif %}
 
-evaluation_marks as (
+marks as (
 
     {% if not var('backfill_from') -%}
     select evaluated_at from this_tick
@@ -113,6 +113,15 @@ evaluation_marks as (
     union
     {%- endif %}
     select evaluated_at from restated_marks
+
+),
+
+evaluation_marks as (
+
+    select
+        evaluated_at,
+        {{ as_of() }} as as_of
+    from marks
 
 )
 

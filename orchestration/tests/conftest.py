@@ -69,9 +69,8 @@ class Warehouse:
 
         self.file, self.runs = file, runs
         self.dbt = steps.project()
-        # Another file: nothing was built in it by this process, and nobody was told of a fault.
+        # Another file: nothing was built in it by this process.
         self.dbt.built.forget()
-        (Path(os.environ["DBT_TARGET_PATH"]) / "faults.json").unlink(missing_ok=True)
 
     def sql(self, *statements: str) -> list[tuple[Any, ...]]:
         """Runs statements straight in DuckDB, as the outside world would; returns the last one's rows."""

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from orchestration import notify, runs
 from orchestration.__main__ import app
 from orchestration.health import show_alerts
-from orchestration.outcomes import DbtError, DeliveryError, Outcome
+from orchestration.outcomes import DbtError, DeliveryError
 from orchestration.settings import Settings
 from orchestration.steps import backfill
 from orchestration.tests.conftest import PROJECT_DIR, Receiver, Warehouse
@@ -250,39 +250,6 @@ def test_a_process_killed_at_any_step_loses_nothing_and_repeats_only_what_it_say
     expected = {"attempting": [[False]], "attempted": [[True]], "sent": [[False, True]], "recorded": [[False]]}
     # At a random moment any of these.
     assert repeats in expected.get(step, [[False], [True], [False, True]])
-
-
-def test_a_fault_is_told_once_then_after_hours_and_when_it_is_over(warehouse: Warehouse, slack: Receiver) -> None:
-    broken = [Outcome("dbt", "run", "error", "IO Error: <!channel> no such warehouse")]
-    for at in ("12:00", "12:05", "15:55", "16:05", "16:10"):
-        assert notify.report_faults("monitor-streaming", f"2026-03-02T{at}:00Z", broken) == []
-    assert len(slack.received) == 2
-    text = json.dumps(slack.received[0])
-    assert "no such warehouse" in text and "<!channel>" not in text
-    for at in ("16:15", "16:20"):
-        assert notify.report_faults("monitor-streaming", f"2026-03-02T{at}:00Z", []) == []
-    assert len(slack.received) == 3
-    assert "esolved" in json.dumps(slack.received[2])
-
-
-def test_a_fault_that_no_receiver_took_is_told_again(warehouse: Warehouse, slack: Receiver) -> None:
-    broken = [Outcome("dbt", "run", "error", "gone")]
-    slack.answers = [(404, "no_service", {})]
-    assert "make a new one" in "".join(notify.report_faults("monitor-streaming", T1, broken))
-    assert notify.report_faults("monitor-streaming", T2, broken) == []
-    assert len(slack.received) == 2
-
-
-def test_a_receiver_that_is_no_longer_there_is_not_told_that_a_fault_is_over(
-    warehouse: Warehouse, slack: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ALERT_WEBHOOK_URL", slack.url)
-    notify.report_faults("monitor-streaming", T1, [Outcome("dbt", "run", "error", "gone")])
-    monkeypatch.delenv("ALERT_WEBHOOK_URL")
-    assert len(slack.received) == 2
-    assert notify.report_faults("monitor-streaming", T2, []) == []
-    assert len(slack.received) == 3
-    assert notify._read(PROJECT_DIR / os.environ.get("DBT_TARGET_PATH", "target") / "faults.json") == {}
 
 
 def test_a_monitor_without_its_tables_is_told_by_the_process_itself(warehouse: Warehouse, slack: Receiver) -> None:

@@ -20,7 +20,7 @@ from orchestration import runs
 from orchestration.guard import FileGuard, guarded, owner
 from orchestration.machine import is_gone
 from orchestration.outcomes import DbtError, RunCancelled, RunInfo, WarehouseTaken, run_as
-from orchestration.process import WARM, Session, session
+from orchestration.process import WARM, session
 from orchestration.settings import as_cron, evaluation_interval, log_dir
 from orchestration.tests.conftest import PROJECT_DIR, T0, Receiver
 
@@ -56,10 +56,6 @@ def _ends(pid: int) -> bool:
     return is_gone(pid)
 
 
-def _step(here: Session) -> Any:
-    return lambda title, name, *args, **more: runs.outcomes_of(here.call, title, name, *args, **more)
-
-
 def test_a_run_has_a_process_of_its_own_and_leaves_the_file_free(file: Path) -> None:
     with session("tick") as here:
         here.open()
@@ -88,7 +84,7 @@ def test_a_run_that_hangs_is_killed_and_reported_and_the_transform_runs_all_the_
         with pytest.raises(
             DbtError, match=r"no progress for 0.5 minutes, and its process was killed.*collector_health"
         ):
-            runs.tick(T1, _step(here))
+            runs.tick(T1, here)
         assert 30 <= time.monotonic() - began < 180
         assert _ends(pid)
         # The transform after it had another process, and the file.
@@ -202,22 +198,6 @@ def test_a_run_that_lost_its_process_and_its_turn_is_a_failure(file: Path, elsew
         elsewhere(60)
         with pytest.raises(DbtError, match="The rest could not be done: backfill"):
             here.call("collect", T0)
-
-
-def test_what_nobody_thought_of_is_reported_too(slack: Receiver) -> None:
-    (Path(os.environ["DBT_TARGET_PATH"]) / "faults.json").unlink(missing_ok=True)
-
-    def step(title: str, *_: Any, **__: Any) -> Any:
-        return runs.outcomes_of(lambda: {}["missing"], title)
-
-    with pytest.raises(DbtError, match="KeyError: 'missing'"):
-        runs.tick(T1, step)
-    sent = json.dumps(slack.received)
-    assert "monitor-streaming failed" in sent
-    assert "streaming-dbt-transform failed" in sent
-    # ... and that it is over.
-    runs.tick(T1, lambda *_, **__: [])
-    assert "esolved" in json.dumps(slack.received[-1])
 
 
 def test_a_reader_that_leaves_early_ends_the_run(file: Path) -> None:

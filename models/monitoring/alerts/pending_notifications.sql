@@ -1,5 +1,12 @@
 with
 
+-- Neither what is evaluated nor what is sent later counts: see alerts.
+present as (
+
+    select coalesce(max(as_of), cast('9999-12-31' as datetime)) as as_of from {{ ref('evaluation_marks') }}
+
+),
+
 alerts as (
 
     select
@@ -69,6 +76,7 @@ notifications as (
         *,
         receiver || ' ' || coalesce(channel, '') as route
     from {{ source('monitoring', 'notifications') }}
+    where notified_at <= (select present.as_of from present)
 
 ),
 
@@ -248,7 +256,11 @@ orphans as (
     from told
     left join routed
         on told.route = routed.route and told.alert = routed.alert and told.opened_at = routed.opened_at
-    cross join (select max(run_at) as run_at from {{ source('monitoring', 'test_results') }}) as newest
+    cross join (
+        select max(run_at) as run_at
+        from {{ source('monitoring', 'test_results') }}
+        where run_at <= (select present.as_of from present)
+    ) as newest
     where told.kind <> 'resolved' and routed.alert is null
 
 )
