@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from orchestration.origin import FETCHED
 from orchestration.settings import AWS_NAME, Settings
 
 KEY, KEY_PATH = "DBT_ENV_SECRET_SNOWFLAKE_PRIVATE_KEY", "SNOWFLAKE_PRIVATE_KEY_PATH"
@@ -45,7 +46,9 @@ def fetch_snowflake_secret(settings: Settings) -> None:
     if not required:
         return
     secret = _fetch(settings.snowflake_secret_id, "SNOWFLAKE_SECRET_ID", required, settings)
-    os.environ.update({variable: secret[key] for key, variable in wanted.items() if secret.get(key)})
+    found = {variable: secret[key] for key, variable in wanted.items() if secret.get(key)}
+    FETCHED.update(found)
+    os.environ.update(found)
 
 
 def with_kafka_secret(settings: Settings) -> Settings:
