@@ -1,18 +1,19 @@
-"""Delivery: what is due is decided in SQL; here it is sent, and what came of it is written down.
+"""Delivery: SQL decides which notifications are due; here they are sent, and their outcomes are recorded.
 
-Before it is sent, so that what a killed process may have sent is known; and after, so that nothing is lost: what no
-receiver has accepted is due again in the next run. Faults of the monitor itself: orchestration/faults.py.
+An attempt is recorded before it is sent, so that what a killed process may have sent is known; and its outcome after,
+so that nothing is lost: a notification that its receiver has not accepted is due again in the next run. Faults of the
+monitor itself: orchestration/faults.py.
 """
 
 import json
 import logging
 from collections.abc import Iterable
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
-from orchestration.outcomes import DbtError
-from orchestration.receivers import RECEIVERS, Notification, send
+from orchestration.origin import origin
+from orchestration.outcomes import DbtError, Outcome
+from orchestration.receivers import DEADLINE, RECEIVERS, Answer, Notification, send_all
 from orchestration.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,8 +32,11 @@ def configured(settings: Settings) -> list[str]:
     return [name for name, receiver in RECEIVERS.items() if receiver.is_configured(settings)] or ["log"]
 
 
-def deliver(dbt: "Dbt", as_of: str) -> list[str]:
-    """Sends what is due of the alerts; returns what went wrong. Raises DbtError if the warehouse does not say."""
+def deliver(dbt: "Dbt", as_of: str, seconds: float = DEADLINE) -> list[Outcome]:
+    """Sends what is due of the alerts, for so many seconds at the most; returns an outcome for each receiver.
+
+    Raises DbtError if the warehouse cannot say what is due.
+    """
     settings = Settings()
     rows = dbt.query(_DUE, as_of, receivers=configured(settings))
     if not rows:
@@ -40,18 +44,27 @@ def deliver(dbt: "Dbt", as_of: str) -> list[str]:
     meanings = dbt.alerts()
     due = [_notification(row | {"description": meanings.get(row["alert"], "")}, settings) for row in rows]
     _record(dbt, as_of, ((notification, "attempted", None, None) for notification in due))
-    problems = []
-    for _, notifications in groupby(due, key=lambda notification: notification.receiver):
-        answers = send(list(notifications), settings)
-        problems += [answer.problem for answer in answers if answer.problem]
-        known = [answer for answer in answers if answer.accepted or answer.certain]
-        ended = [(a.notification, "accepted" if a.accepted else "refused", a.reference, a.problem) for a in known]
-        try:
-            _record(dbt, as_of, ended)
-        except DbtError as error:
-            # The others are told all the same.
-            problems.append(str(error))
-    return list(dict.fromkeys(problems))
+    answers = send_all(due, settings, seconds)
+    outcomes = by_receiver(answers)
+    known = [answer for answer in answers if answer.accepted or answer.certain]
+    ended = [(a.notification, "accepted" if a.accepted else "refused", a.reference, a.problem) for a in known]
+    try:
+        _record(dbt, as_of, ended)
+    except DbtError as error:
+        outcomes.append(Outcome("record notifications", "run", "error", str(error)))
+    return outcomes
+
+
+def by_receiver(answers: list[Answer]) -> list[Outcome]:
+    """One outcome for each receiver: refused, with the problems, if it did not accept all that it was sent."""
+    problems: dict[str, dict[str, None]] = {}
+    for answer in answers:
+        mine = problems.setdefault(answer.notification.receiver, {})
+        mine |= {answer.problem: None} if answer.problem else {}
+    return [
+        Outcome(receiver, "receiver", "refused" if said else "success", "\n".join(said) or "accepted")
+        for receiver, said in problems.items()
+    ]
 
 
 def runbook_url(page: str | None, settings: Settings) -> str | None:
@@ -71,10 +84,11 @@ def _notification(row: dict[str, Any], settings: Settings) -> Notification:
         resolved_at=str(row["resolved_at"]) if row["resolved_at"] else None,
         runbook=runbook_url(row["runbook"], settings),
         bad_runs=int(row["bad_runs"]),
-        # Whatever is over was told while nothing muted it.
+        # What is over was sent while nothing muted it.
         entities=entities if row["kind"] == "resolved" else unmuted,
         entity_count=int(row["entity_count"]),
         may_have_arrived=bool(row["may_have_arrived"]),
+        origin=origin(),
     )
 
 

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from orchestration import collectors, guard, notify
 from orchestration.outcomes import DbtError, Outcome, raise_if_broken
+from orchestration.receivers import DEADLINE
 from orchestration.runner import Dbt, scrubbed
 from orchestration.settings import Settings, parse_as_of, parse_instant
 
@@ -145,9 +146,9 @@ def apply_retention(as_of: str) -> list[Outcome]:
     return []
 
 
-def deliver(as_of: str) -> list[Outcome]:
-    """Sends what is due of the alerts. A receiver that did not take it is an outcome."""
-    return [Outcome("deliver", "receiver", "refused", problem) for problem in notify.deliver(project(), as_of)]
+def deliver(as_of: str, seconds: float = DEADLINE) -> list[Outcome]:
+    """Sends what is due of the alerts, for so many seconds at the most. Each receiver that was called is an outcome."""
+    return notify.deliver(project(), as_of, seconds)
 
 
 def backfill(first: str, last: str, as_of: str | None = None) -> Iterator[dict[str, Any]]:

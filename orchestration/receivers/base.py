@@ -1,11 +1,13 @@
-"""What every receiver takes and gives, and how one that refuses is told from one that does not answer."""
+"""What every receiver takes and gives, until when, and how a refusal differs from an answer that does not come."""
 
+import hashlib
 import logging
 import re
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -18,24 +20,23 @@ from pydantic import SecretStr
 
 from orchestration.collectors.base import redact, secrets_of
 from orchestration.collectors.web import PASSING
+from orchestration.origin import origin
 from orchestration.receivers.clean import plain
 from orchestration.settings import Settings
 
-SECONDS = 10  # for an answer
-PATIENCE = 30  # for a message with all its retries: none begins later
-BUDGET = 60  # for a call: what is not sent by then is due again in the next tick
-DEADLINE = 75  # for a call, whatever happens
+DEADLINE = 30.0  # seconds for all receivers together: everything else follows from it
+_KEY = 255  # characters that PagerDuty takes
 _REFERENCE = re.compile(r"[ -~]{1,300}")
 _MOST_ENTITIES, _SHORT = 20, 8
 
-# They tell addresses, which may be secrets, at level INFO or below.
+# They log addresses, which may be secrets, at level INFO or below.
 for _logger in ("httpx", "apprise", "urllib3"):
     logging.getLogger(_logger).setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True)
 class Notification:
-    """What is to be told of one episode of an alert, and to whom. Times are 'YYYY-MM-DD HH:MM:SS', UTC."""
+    """A message about one episode of an alert, or about a fault. Times are 'YYYY-MM-DD HH:MM:SS', UTC."""
 
     receiver: str  # a key of RECEIVERS
     channel: str | None  # for Slack, where it is not the webhook's own or SLACK_CHANNEL
@@ -54,11 +55,17 @@ class Notification:
     model: str | None  # that the test is on: its page in the docs
     may_have_arrived: bool  # an earlier attempt ended without an answer
     reference: str | None  # what this receiver answered for the episode before
+    origin: str  # the environment: see orchestration/origin.py
+    is_fault: bool = False  # of the monitor itself
 
     @property
     def dedup_key(self) -> str:
-        """The episode's name. PagerDuty takes 255 characters."""
-        return f"streaming-ops/{plain(self.alert, 200)}/{self.opened_at}"
+        """The name of the episode among those of all environments. A fault is one incident, whenever it is seen."""
+        name = plain(self.alert, 200) + ("" if self.is_fault else f"/{self.opened_at}")
+        where = plain(self.origin, _KEY)
+        if len(key := f"streaming-ops/{where}/{name}") <= _KEY:
+            return key
+        return f"streaming-ops/{hashlib.sha256(self.origin.encode(errors='replace')).hexdigest()[:16]}/{name}"
 
 
 @dataclass(frozen=True)
@@ -79,49 +86,96 @@ Sender = Callable[[list[Notification], Settings], Iterator[Answer]]
 class Undelivered(Exception):
     """The receiver did not take a message. The text says what to do, without a secret."""
 
-    def __init__(self, problem: str, certain: bool = True, is_down: bool = False, pause: float = 0) -> None:
+    def __init__(
+        self,
+        problem: str,
+        certain: bool = True,
+        is_down: bool = False,
+        is_about_message: bool = False,
+        pause: float = 0,
+    ) -> None:
         super().__init__(problem)
         self.certain = certain
         self.is_down = is_down  # it would take no other message either
+        self.is_about_message = is_about_message  # it may take another one
         self.pause = pause  # seconds after which it wants to be asked again
 
 
-def within(seconds: float, run: Callable[[], None]) -> bool:
-    """Runs it for so long at the most, and returns whether it ended.
+@dataclass(frozen=True)
+class Deadline:
+    """When the receivers that are called at the same time have to be done, by time.monotonic()."""
 
-    A time-out is for each piece of an answer, and who sends a byte a second never meets one. What is left behind ends
-    with the process.
+    seconds: float
+    end: float
+
+    @property
+    def answer_seconds(self) -> float:
+        """How long one answer may take."""
+        return self.seconds / 3
+
+    @property
+    def left(self) -> float:
+        """Seconds in which another message can be sent: an answer to a later one would come too late."""
+        return self.end - self.answer_seconds - time.monotonic()
+
+
+_DEADLINE: ContextVar[Deadline] = ContextVar("deadline")
+
+
+def deadline() -> Deadline:
+    """The one of the call that this thread belongs to; a new one outside of any."""
+    return _DEADLINE.get(None) or Deadline(DEADLINE, time.monotonic() + DEADLINE)
+
+
+def within(seconds: float, *runs: Callable[[], None]) -> bool:
+    """Does all of them at the same time, for so many seconds at the most, and returns whether all ended.
+
+    A time-out applies to each piece of an answer: a receiver that sends a byte a second never meets it. A thread that
+    is left behind ends with the process.
     """
-    thread = Thread(target=copy_context().run, args=(run,), daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return not thread.is_alive()
+    end = time.monotonic() + seconds
+    token = _DEADLINE.set(Deadline(seconds, end))
+    threads = [Thread(target=copy_context().run, args=(run,), daemon=True) for run in runs]
+    _DEADLINE.reset(token)
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0, end - time.monotonic()))
+    return not any(thread.is_alive() for thread in threads)
 
 
 def each(batches: Iterable[list[Notification]], send: Callable[[list[Notification]], str | None]) -> Iterator[Answer]:
     """Sends one batch after the other; once the receiver is down or time is up, the rest is not tried.
 
-    Otherwise each would wait as long as the first. `send` returns the reference, or raises Undelivered.
+    Otherwise each would wait as long as the first. `send` returns the reference, or raises Undelivered. If the receiver
+    refuses a batch because of what is in it, each of its notifications is sent alone.
     """
-    end, left = time.monotonic() + BUDGET, ""
-    for batch in batches:
-        problem, certain, reference = left, True, None
+    queue, until, why_not = deque(batches), deadline(), ""
+    while queue:
+        batch = queue.popleft()
+        if not why_not and until.left <= 0:
+            why_not = f"Not tried: the {until.seconds:g} s for all messages are nearly over. It is due again."
+        problem, certain, reference = why_not, True, None
         if not problem:
             try:
                 reference = send(batch)
             except Undelivered as error:
+                if error.is_about_message and len(batch) > 1:
+                    queue.extendleft([notification] for notification in reversed(batch))
+                    continue
                 problem, certain = str(error), error.certain
-                left = f"Not tried, after: {problem}" if error.is_down else ""
+                why_not = f"Not tried, after: {problem}" if error.is_down else ""
             except Exception as error:
-                # Nobody has looked at what this one says.
-                where = traceback.extract_tb(error.__traceback__)[-1]
-                problem = f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}; please report it."
-                certain = False
-            if not left and time.monotonic() > end:
-                left = f"Not tried: those before it took {BUDGET} s. It is due again."
+                problem, certain = surprise(error), False
         for notification in batch:
             known = reference if reference and _REFERENCE.fullmatch(reference) else notification.reference
             yield Answer(notification, not problem, known, problem or None, certain)
+
+
+def surprise(error: Exception) -> str:
+    """Where it happened, for an error of which nobody has checked that its text has no secret."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}; please report it."
 
 
 def given(settings: Settings, name: str) -> str:
@@ -195,6 +249,7 @@ def test_notification(receiver: str) -> Notification:
         model=None,
         may_have_arrived=False,
         reference=None,
+        origin=origin(),
     )
 
 

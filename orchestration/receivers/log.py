@@ -1,4 +1,4 @@
-"""The log, where no other receiver is configured: what would have been told."""
+"""The log, where no other receiver is configured: what would have been sent."""
 
 import logging
 from collections.abc import Iterator
@@ -12,6 +12,6 @@ logger = logging.getLogger(__name__)
 
 def send(notifications: list[Notification], settings: Settings) -> Iterator[Answer]:
     """All at once."""
-    told = text.as_text(notifications, settings)
-    logger.warning("No receiver is configured (SLACK_WEBHOOK_URL, ...); this would have been told:\n%s", told)
+    message = text.as_text(notifications, settings)
+    logger.warning("No receiver is configured (SLACK_WEBHOOK_URL, ...); this would have been sent:\n%s", message)
     yield from (Answer(notification, accepted=True) for notification in notifications)

@@ -5,8 +5,8 @@ from functools import partial
 
 import pagerduty
 
-from orchestration.receivers import base, text
-from orchestration.receivers.base import Answer, Notification, Undelivered, each, fields, given, refusal
+from orchestration.receivers import text
+from orchestration.receivers.base import Answer, Notification, Undelivered, deadline, each, fields, given, refusal
 from orchestration.receivers.clean import plain
 from orchestration.settings import Settings
 
@@ -28,13 +28,13 @@ def _enqueue(settings: Settings, notifications: list[Notification]) -> str:
     try:
         with pagerduty.EventsApiV2Client(key, base_url=str(settings.pagerduty_url).rstrip("/")) as client:
             # By itself it waits a minute for an answer, and asks without end while the rate limit is reached.
-            client.timeout, client.max_network_attempts = base.SECONDS, 1
+            client.timeout, client.max_network_attempts = deadline().answer_seconds, 1
             client.retry = dict.fromkeys(_PASSING, 2)
             if n.kind == "resolved":
                 return client.resolve(n.dedup_key)
             return client.trigger(
-                summary=plain(" - ".join([text.title([n]), *text.facts(n, 1)]), _SUMMARY),
-                source="streaming-ops",
+                summary=plain(" - ".join([text.title([n]), *text.facts(n, 1), text.environment([n])]), _SUMMARY),
+                source=f"streaming-ops {text.environment([n])}",
                 severity=_SEVERITY.get(n.severity, "error"),
                 dedup_key=n.dedup_key,
                 payload={"component": details["model"], "group": details["owner"], "class": details["alert"]},

@@ -89,6 +89,11 @@ def docs_page(n: Notification, settings: Settings) -> str | None:
     return f"{docs}#!/model/model.streaming_ops.{n.model}" if docs and n.model else str(docs) if docs else None
 
 
+def environment(notifications: Iterable[Notification]) -> str:
+    """Which environment they are from: production, or somebody's sandbox."""
+    return ", ".join(dict.fromkeys(plain(n.origin, 200) for n in notifications))
+
+
 def run_page() -> str | None:
     """The flow run that sends this, in Prefect's UI, if it is one and there is a UI."""
     return CURRENT_RUN.get().page
@@ -96,7 +101,7 @@ def run_page() -> str | None:
 
 def as_text(notifications: list[Notification], settings: Settings, clean: Callable[[str], str] = str) -> str:
     """All of it for a terminal or a mail; `clean` goes over every text from outside."""
-    lines: list[str] = []
+    lines = [f"environment: {clean(environment(notifications))}"]
     for n in worst_first(notifications):
         lines.append(clean(f"{title([n])} - {when(n)}"))
         lines += [f"  {clean(line)}" for line in (*notes(n), *facts(n), story(n)) if line]

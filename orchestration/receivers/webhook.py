@@ -11,17 +11,18 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_befo
 
 from orchestration.collectors.web import retry_after
 from orchestration.receivers import base
-from orchestration.receivers.base import Answer, Notification, Undelivered, each, fields, given, refusal
+from orchestration.receivers.base import Answer, Notification, Undelivered, deadline, each, fields, given, refusal
 from orchestration.settings import Settings
 
 logger = logging.getLogger(__name__)
-_VERSION, _TRIES, _LONGEST = 1, 4, 4000
+_VERSION = 1  # a field may be added to it; one that goes, or changes its meaning, needs the next
+_TRIES, _LONGEST = 4, 4000
 _MOST_BYTES = 65_536  # of an answer
 _PATIENCE = 10  # seconds for the heartbeat
 
 
 def send(notifications: list[Notification], settings: Settings) -> Iterator[Answer]:
-    """Each by its own. Whoever takes them tells repeats by `dedup_key`, `kind` and `last_seen_at`."""
+    """One request each. A repeat has the same `dedup_key`, `kind` and `last_seen_at`."""
     yield from each(([n] for n in notifications), partial(_persist, settings))
 
 
@@ -29,7 +30,7 @@ def _persist(settings: Settings, notifications: list[Notification]) -> None:
     """Asks again where that can help, and nothing can have arrived."""
     retrying = Retrying(
         retry=retry_if_exception(lambda e: isinstance(e, Undelivered) and e.is_down and e.certain),
-        stop=stop_after_attempt(_TRIES) | stop_before_delay(base.PATIENCE),
+        stop=stop_after_attempt(_TRIES) | stop_before_delay(deadline().left),
         wait=lambda state: max(2 ** (state.attempt_number - 1), state.outcome.exception().pause),
         reraise=True,
     )
@@ -41,7 +42,7 @@ def _post(settings: Settings, url: str, notification: Notification) -> None:
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
     content = json.dumps({"version": _VERSION} | fields(notification, _LONGEST))
     try:
-        with httpx.stream("POST", url, content=content, headers=headers, timeout=base.SECONDS) as answer:
+        with httpx.stream("POST", url, content=content, headers=headers, timeout=deadline().answer_seconds) as answer:
             # As it comes: unpacked, a small answer may be large.
             said = next(answer.iter_raw(_MOST_BYTES), b"").decode(errors="replace") if answer.is_error else ""
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:

@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from orchestration import notify, runs
 from orchestration.__main__ import app
 from orchestration.health import show_alerts
 from orchestration.outcomes import DbtError, DeliveryError
+from orchestration.receivers.base import Deadline
 from orchestration.settings import Settings
 from orchestration.steps import backfill
 from orchestration.tests.conftest import PROJECT_DIR, Receiver, Warehouse
@@ -150,6 +152,62 @@ def test_a_message_names_what_nothing_mutes(warehouse: Warehouse) -> None:
         assert [entity["entity"] for entity in told.entities] == names
 
 
+class _Due:
+    """A warehouse in which each of the receivers is due an alert; it keeps what is recorded."""
+
+    def __init__(self, *receivers: str, fails_at: str = "") -> None:
+        self.receivers, self.fails_at = receivers, fails_at
+        self.recorded: list[tuple[str, str]] = []
+
+    def query(self, statement: str, as_of: str, receivers: list[str]) -> list[dict[str, Any]]:
+        row = dict.fromkeys(("channel", "owner", "model", "reference", "resolved_at", "runbook", "entities"))
+        row |= dict.fromkeys(("opened_at", "last_seen_at"), "2026-03-02 12:00:00")
+        row |= {"alert": "partition_stalled", "kind": "firing", "severity": "error", "owner": "me"}
+        row |= {"bad_runs": 1, "entity_count": 1, "may_have_arrived": False}
+        return [row | {"receiver": receiver} for receiver in self.receivers if receiver in receivers]
+
+    def alerts(self) -> dict[str, str]:
+        return {}
+
+    def run_operation(self, name: str, as_of: str, rows: list[dict[str, Any]]) -> None:
+        outcomes = [(row["receiver"], row["outcome"]) for row in rows]
+        if any(outcome == self.fails_at for _, outcome in outcomes):
+            raise DbtError("the warehouse is gone")
+        self.recorded += outcomes
+
+
+def test_while_one_receiver_hangs_the_answer_of_another_is_recorded(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/services/x")
+        monkeypatch.setenv("ALERT_WEBHOOK_URL", receiver.url)
+        # The time for one answer is longer than the deadline, as where each byte comes in time.
+        monkeypatch.setattr(Deadline, "answer_seconds", 5)
+        monkeypatch.setattr(Deadline, "left", 5)
+        due = _Due("slack", "webhook")
+        slack, webhook = notify.deliver(due, T1, seconds=0.4)  # type: ignore[arg-type]
+    assert due.recorded == [("slack", "attempted"), ("webhook", "attempted"), ("webhook", "accepted")]
+    assert (slack.name, slack.is_refused, webhook.name, webhook.is_problem) == ("slack", True, "webhook", False)
+    assert str(slack).startswith("slack: did not finish answering within 0.4 s")
+    assert receiver.received[0]["origin"].startswith("local /")
+
+
+def test_a_receiver_that_refuses_is_one_outcome(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALERT_WEBHOOK_URL", receiver.url)
+    receiver.answers = [(403, "go away", {})] * 2
+    (refused,) = notify.deliver(_Due("webhook", "webhook"), T1)  # type: ignore[arg-type]
+    assert refused.is_refused
+    assert refused.message.count("go away") == 1
+
+
+def test_answers_that_cannot_be_recorded_are_a_fault(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALERT_WEBHOOK_URL", receiver.url)
+    sent, broken = notify.deliver(_Due("webhook", fails_at="accepted"), T1)  # type: ignore[arg-type]
+    assert not sent.is_problem
+    assert broken.is_broken and "the warehouse is gone" in broken.message
+
+
 def test_the_command_line_adds_a_silence_that_the_seed_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "seeds").mkdir()
     seed = tmp_path / "seeds" / "silences.csv"
@@ -189,13 +247,13 @@ def after(name):
     run = getattr(notify, name)
     def both(*args, **more):
         result = run(*args, **more)
-        result = list(result) if name == "send" else result
+        result = list(result) if name == "send_all" else result
         die()
         return result
     setattr(notify, name, both)
 if step == "attempting": notify._record = die
 elif step == "attempted": after("_record")
-elif step == "sent": after("send")
+elif step == "sent": after("send_all")
 elif step == "recorded":
     record, calls = notify._record, []
     def second(*args): record(*args); calls.append(1); len(calls) == 2 and die()

@@ -5,6 +5,7 @@ import http.server
 import json
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -16,8 +17,8 @@ from prefect.blocks.notifications import CustomWebhookNotificationBlock, Matterm
 from pydantic import SecretStr
 
 from orchestration import receivers
-from orchestration.outcomes import RunInfo, run_as
-from orchestration.receivers import RECEIVERS, Answer, Notification, base, send, slack
+from orchestration.outcomes import CURRENT_RUN, RunInfo, run_as
+from orchestration.receivers import RECEIVERS, Answer, Notification, base, send_all, slack
 from orchestration.receivers.text import as_text
 from orchestration.settings import Settings
 from orchestration.tests.conftest import SECRET, Receiver
@@ -113,7 +114,6 @@ def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
     web = Web()
     web.pauses = []  # type: ignore[attr-defined]
     monkeypatch.setattr("time.sleep", web.pauses.append)  # type: ignore[attr-defined]
-    monkeypatch.setattr(base, "SECONDS", 1)
     # Its client takes only https.
     monkeypatch.setattr(EventsApiV2Client, "normalize_url", lambda _, path: f"{web.host}{path}")
     custom = CustomWebhookNotificationBlock(
@@ -121,7 +121,7 @@ def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
         url="{{address}}",
         json_data={"subject": "{{subject}}", "text": "{{body}}"},
         secrets={"address": web.url},
-        timeout=1,
+        timeout=0.3,
     )
     monkeypatch.setattr(Block, "load", lambda name: custom)
     yield web
@@ -192,7 +192,10 @@ def test_nobody_waits_for_an_hour(web: Web, which: str) -> None:
 
 @pytest.mark.parametrize("which", EVERY)
 @pytest.mark.parametrize("status", [0, -1])
-def test_what_is_not_answered_may_have_arrived(web: Web, which: str, status: int) -> None:
+def test_what_is_not_answered_may_have_arrived(
+    web: Web, which: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "DEADLINE", 0.9)
     web.answers = [(status, "", {})] * 9
     answer = _one(web.send(which))
     assert not answer.accepted
@@ -213,9 +216,15 @@ def test_nobody_listening_is_a_problem_that_does_not_tell_the_address(web: Web, 
     ("which", "refusal", "told"),
     [
         ("slack", (404, "no_service", {}), "SLACK_WEBHOOK_URL is revoked"),
-        ("slack", (200, "invalid_payload", {}), "invalid_payload"),
+        ("slack", (403, "action_prohibited", {}), "ask an administrator"),
+        ("slack", (404, "channel_not_found", {}), "set SLACK_CHANNEL"),
+        ("slack", (410, "channel_is_archived", {}), "choose another channel"),
         ("slack", (404, f"no such page: /services/{SECRET}", {}), "no such page"),
         ("bot", (200, '{"ok": false, "error": "not_in_channel"}', {}), "#ops"),
+        ("bot", (200, '{"ok": false, "error": "not_in_channel"}', {}), "/invite"),
+        ("bot", (200, '{"ok": false, "error": "is_archived"}', {}), "choose another channel"),
+        ("bot", (200, '{"ok": false, "error": "token_revoked"}', {}), "replace it"),
+        ("bot", (200, '{"ok": false, "error": "as_new_as_today"}', {}), "chat:write"),
         ("bot", (200, '{"ok": false, "error": "invalid_auth"}', {}), "SLACK_BOT_TOKEN"),
         ("bot", (200, f"<html>{TOKEN}", {}), "chat:write"),
         ("pagerduty", (400, f'{{"errors": ["no such key {KEY}"]}}', {}), "PAGERDUTY_ROUTING_KEY"),
@@ -251,15 +260,156 @@ def test_nobody_is_followed_elsewhere(web: Web, which: str, status: int) -> None
         elsewhere.close()
 
 
-def test_a_receiver_that_never_ends_its_answer_holds_up_nobody(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "SECONDS", 20)
-    monkeypatch.setattr(base, "DEADLINE", 0.5)
-    monkeypatch.setenv("ALERT_WEBHOOK_URL", web.url)
-    web.answers = [(-1, "", {})]
-    first, second = _notification("a", receiver="webhook"), _notification("b", receiver="webhook")
-    answers = send([first, second], Settings())
-    assert [(answer.accepted, answer.certain) for answer in answers] == [(False, False)] * 2
-    assert "more than 0.5 s" in (answers[0].problem or "")
+@pytest.fixture
+def dripping() -> Iterator[str]:
+    """The address of a server that sends its answer a byte at a time, and never ends it."""
+    over = threading.Event()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(500)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while not over.wait(0.05):
+                    self.wfile.write(b"x")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/services/{SECRET}"
+    over.set()
+    server.shutdown()
+    server.server_close()
+
+
+def test_receivers_that_drip_take_one_deadline_and_hold_up_nobody(
+    web: Web, dripping: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(slack_webhook_url=dripping, alert_webhook_url=dripping, prefect_notification_block="a/b")
+    sent = [_notification(n, receiver=to) for to in ("slack", "webhook", "prefect") for n in ("a", "b")]
+    began = time.monotonic()
+    answers = send_all(sent, settings, seconds=0.6)
+    assert time.monotonic() - began < 1.1
+    assert [answer.notification for answer in answers] == sent
+    for answer in answers[:4]:
+        assert (answer.accepted, answer.certain) == (False, False)
+        assert f"{answer.notification.receiver}: did not finish answering within 0.6 s" in (answer.problem or "")
+    assert [answer.accepted for answer in answers[4:]] == [True, True]
+
+
+def test_what_is_known_at_the_deadline_counts_and_later_messages_are_not_tried(web: Web) -> None:
+    web.answers = [ACCEPTS["webhook"], (-1, "", {})]
+    sent = [_notification(n, receiver="webhook") for n in "abc"]
+    answers = send_all(sent, Settings(alert_webhook_url=web.url), seconds=0.9)
+    assert [(answer.accepted, answer.certain) for answer in answers] == [(True, True), (False, False), (False, True)]
+    assert len(web.received) == 2
+
+
+def test_no_message_is_sent_when_the_time_is_up(web: Web) -> None:
+    (answer,) = send_all([_notification(receiver="webhook")], Settings(alert_webhook_url=web.url), seconds=0)
+    assert not answer.accepted
+    assert web.received == []
+
+
+def test_a_receiver_whose_code_fails_is_a_problem_of_its_own(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Iterator[Answer]:
+        seen.append(CURRENT_RUN.get())
+        raise ValueError(SECRET)
+        yield
+
+    seen: list[RunInfo] = []
+    monkeypatch.setitem(RECEIVERS, "slack", replace(RECEIVERS["slack"], send=broken))
+    web.answers = [ACCEPTS["webhook"]]
+    with run_as(RunInfo("123")):
+        both = [_notification(), _notification(receiver="webhook")]
+        first, second = send_all(both, Settings(alert_webhook_url=web.url))
+    assert "slack: ValueError at test_receivers.py" in (_one([first]).problem or "")
+    assert second.accepted
+    # A thread belongs to the flow run that sends.
+    assert seen == [RunInfo("123")]
+
+
+_BLOCKS = (400, "invalid_blocks", {})
+_LONG = (200, '{"ok": false, "error": "msg_too_long"}', {})
+
+
+@pytest.mark.parametrize("refusal", [_BLOCKS, (400, '{"ok":false,"error":"invalid_payload"}', {}), (413, "", {})])
+def test_a_message_that_slack_refuses_is_sent_alone_and_then_as_plain_text(
+    web: Web, refusal: tuple[int, str, dict[str, str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    web.answers = [refusal, (200, "ok", {}), refusal, (200, "ok", {}), (200, "ok", {})]
+    answers = web.send("slack", *(_notification(name) for name in ("one", "<!channel>", "three")))
+    assert [answer.accepted for answer in answers] == [True] * 3
+    together, *alone = web.received
+    assert all(name in json.dumps(together) for name in ("one", "three"))
+    assert ["blocks" in sent for sent in alone] == [True, True, False, True]
+    assert "&lt;!channel&gt;: FIRING" in alone[2]["text"]
+    assert "orders partition 4" in alone[2]["text"] and "environment: local" in alone[2]["text"]
+    assert "It was sent as plain text." in caplog.text
+
+
+def test_a_message_that_slack_refuses_in_every_form_blocks_no_other(web: Web) -> None:
+    web.answers = [_BLOCKS, _BLOCKS, _BLOCKS, (200, "ok", {})]
+    bad, good = web.send("slack", _notification("a"), _notification("b"))
+    assert "please report it" in (_one([bad]).problem or "")
+    assert good.accepted
+
+
+@pytest.mark.parametrize("reference", [None, "C1/16.0"])
+def test_the_bot_sends_plain_text_where_slack_refuses_the_blocks(web: Web, reference: str | None) -> None:
+    web.answers = [_LONG, ACCEPTS["bot"]]
+    answer = _one(web.send("bot", _notification("a" * 3000, reference=reference, description="& " * 3000)))
+    assert answer.reference == (reference or "C1/17.1")
+    first, second = web.received
+    assert "blocks" in first and "blocks" not in second
+    assert first.get("thread_ts") == second.get("thread_ts")
+    assert len(second["text"]) < 12_000
+
+
+@pytest.mark.parametrize("word", ["no_service", "no_team", "invalid_token", "action_prohibited", "channel_not_found"])
+def test_an_error_of_the_address_or_the_channel_is_no_fault_of_a_message(web: Web, word: str) -> None:
+    web.answers = [(400, word, {})] * 5
+    answers = web.send("slack", _notification("a"), _notification("b"))
+    assert not any(answer.accepted for answer in answers)
+    assert len(web.received) == 1
+
+
+def test_two_environments_have_keys_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def keys(prefix: str) -> list[str]:
+        monkeypatch.setenv("STREAMING_OPS_SCHEMA_PREFIX", prefix)
+        alert = replace(_notification(), origin=receivers.test_notification("slack").origin)
+        return [alert.dedup_key, replace(alert, is_fault=True).dedup_key]
+
+    ours, theirs = keys(""), keys("STAGING_")
+    assert not set(ours) & set(theirs)
+    alert, fault = theirs
+    assert alert.startswith("streaming-ops/local /") and alert.endswith(
+        " STAGING_/partition_stalled/2026-03-02 12:10:00"
+    )
+    assert fault.endswith(" STAGING_/partition_stalled")
+
+
+def test_a_key_is_no_longer_than_pagerduty_takes() -> None:
+    where = [replace(_notification("a" * 500), origin=f"{'/folder' * 90}/{n}") for n in (1, 1, 2)]
+    first, again, other = (n.dedup_key for n in where)
+    assert first == again != other
+    assert len(first) <= 255
+
+
+@pytest.mark.parametrize("which", EVERY)
+def test_every_message_says_which_environment_it_is_from(web: Web, which: str) -> None:
+    web.answers = [ACCEPTS[which]]
+    web.send(which, _notification(origin="snowflake ORG-A STREAMING_OPS STAGING_"))
+    (sent,) = web.received
+    shown = {
+        "pagerduty": lambda: [sent["payload"]["source"], sent["payload"]["summary"]],
+        "webhook": lambda: [sent["origin"], sent["dedup_key"]],
+        "prefect": lambda: [sent["text"]],
+    }.get(which, lambda: [sent["blocks"][-1]["elements"][0]["text"], sent["text"]])
+    assert all("snowflake ORG-A STREAMING_OPS STAGING_" in text for text in shown())
 
 
 @pytest.mark.parametrize("channel", ["C\ud800", "C" * 2000, "C\n'"])
@@ -378,7 +528,7 @@ def test_pagerduty_has_one_alert_for_an_episode(web: Web) -> None:
     for kind in ("firing", "escalated", "widened", "repeated", "resolved"):
         web.send("pagerduty", replace(_notification(), kind=kind, **pages))
     assert [sent["event_action"] for sent in web.received] == ["trigger"] * 4 + ["resolve"]
-    assert {sent["dedup_key"] for sent in web.received} == {"streaming-ops/partition_stalled/2026-03-02 12:10:00"}
+    assert {sent["dedup_key"] for sent in web.received} == {_notification().dedup_key}
     assert {sent["routing_key"] for sent in web.received} == {KEY}
     payload = web.received[0]["payload"]
     assert payload["severity"] == "warning"
@@ -474,7 +624,7 @@ def test_twelve_alerts_as_they_are_have_a_section_each() -> None:
 def test_what_is_over_is_told_last_and_in_brief() -> None:
     over = _notification("a", kind="resolved", resolved_at="2026-03-02 12:35:00")
     told = as_text([over, replace(over, alert="b", kind="firing")], Settings()).splitlines()
-    assert [line[0] for line in told if not line.startswith(" ")] == ["b", "a"]
+    assert [line.partition(":")[0] for line in told if not line.startswith(" ")] == ["environment", "b", "a"]
     assert "a: resolved after 25 minutes - error from 2026-03-02 12:10 to 12:35 UTC" in told
 
 
