@@ -197,7 +197,7 @@ def land_history(producer: ProcessPoolExecutor, worker: ProcessPoolExecutor, siz
 
 def measure_ticks(size: int, repetitions: int, directory: Path) -> Figures:
     """All figures of one history: medians, but for the rows scanned, which are those of the last tick."""
-    file, before = directory / "bench.duckdb", directory / "before" / "bench.duckdb"  # dbt's SQL has the file's name
+    file, before = directory / "warehouse.duckdb", directory / "before" / "warehouse.duckdb"
     before.parent.mkdir()
     rows = []
     with process() as producer, process() as loader, process() as ticker:
@@ -235,7 +235,7 @@ def measure_backlog(size: int, directory: Path) -> dict[str, Figures]:
     results = {"the project": project}
     for name in STATEMENTS:
         with process() as fresh:
-            results[name] = run(fresh, make_by_hand, directory / "bench.duckdb", name, settings)
+            results[name] = run(fresh, make_by_hand, directory / "warehouse.duckdb", name, settings)
     for result in results.values():
         result |= {"records": records, "records_per_second": records / result["seconds"]}
         result |= {f"project_over_this_{name}": project[name] / result[name] for name in ("seconds", "peak_mb")}
@@ -245,7 +245,7 @@ def measure_backlog(size: int, directory: Path) -> dict[str, Figures]:
 def in_new_directory(measure: Any, size: int, *args: Any) -> Any:
     console.print(f"\n[bold]{measure.__name__}: about {size:,} records[/bold]")
     with tempfile.TemporaryDirectory(prefix="streaming_ops_bench_") as directory:
-        os.environ["STREAMING_OPS_DUCKDB_PATH"] = f"{directory}/bench.duckdb"
+        os.environ["STREAMING_OPS_DUCKDB_PATH"] = f"{directory}/warehouse.duckdb"
         os.environ["DBT_TARGET_PATH"] = f"{directory}/target"
         return measure(size, *args, Path(directory))
 

@@ -74,6 +74,7 @@ class Warehouse:
 
     def sql(self, *statements: str) -> list[tuple[Any, ...]]:
         """Runs statements straight in DuckDB, as the outside world would; returns the last one's rows."""
+        self.dbt.close()
         with duckdb.connect(self.file) as connection:
             connection.execute("set timezone = 'UTC'; set disabled_optimizers = 'statistics_propagation'")
             for statement in statements:
@@ -97,7 +98,6 @@ class Warehouse:
 
 @pytest.fixture
 def warehouse(base_warehouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
-    """The file keeps its name: DuckDB calls the database by it, and dbt's parsed project knows it by that."""
     file = tmp_path / "warehouse.duckdb"
     shutil.copy(base_warehouse, file)
     monkeypatch.setenv("STREAMING_OPS_DUCKDB_PATH", str(file))

@@ -113,6 +113,13 @@ def qualified_temporary_table(node: exp.Expression) -> exp.Expression | None:
 
 
 GAPS = [
+    Gap(
+        "is_role_in_session",
+        "select is_role_in_session('SYSADMIN'), is_role_in_session('CONNECTOR')",
+        [(True, False)],
+        function("IS_ROLE_IN_SESSION", "_ops_is_role_in_session"),
+        "_ops_is_role_in_session(role) as role = 'SYSADMIN'",
+    ),
     Gap("a NULL timestamp comes back as 1970", "select null::timestamp_ntz", [(None,)]),
     Gap(
         "to_timestamp_ntz of a column, within a cast",

@@ -46,7 +46,7 @@ def _land(file: Path, first: int, last: int, pushed_from: int = 0) -> None:
 def test_no_statement_of_a_tick_scans_a_table_that_grows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _environment: None
 ) -> None:
-    file, before = tmp_path / "bench.duckdb", tmp_path / "before" / "bench.duckdb"
+    file, before = tmp_path / "warehouse.duckdb", tmp_path / "before" / "warehouse.duckdb"
     before.parent.mkdir()
     monkeypatch.setenv("STREAMING_OPS_DUCKDB_PATH", str(file))
     now = datetime.fromisoformat(T0).astimezone(UTC)
