@@ -2,7 +2,9 @@
 
 import csv
 import getpass
+import locale
 import logging
+import os
 import re
 import sys
 from contextlib import suppress
@@ -14,23 +16,42 @@ from rich.console import Console
 
 from orchestration.outcomes import DbtError, Outcome
 from orchestration.process import session
-from orchestration.settings import as_cron, evaluation_interval, is_now, parse_as_of, parse_instant
+from orchestration.settings import (
+    Settings,
+    as_cron,
+    evaluation_interval,
+    is_now,
+    parse_as_of,
+    parse_instant,
+    prefect_api,
+)
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console() if sys.stdout.isatty() else Console(width=160)
 # The demo's two stretches: long enough for a partition to count as stalled, and to be released before.
 _FAULT_LASTS, _STREAM_GOES_ON = timedelta(minutes=12), timedelta(minutes=10)
+# They report what is wrong with settings themselves.
+_REPORTING = {"tick", "monitor", "transform", "nightly", "check"}
 AsOf = Annotated[str | None, typer.Option("--as-of", help="The instant to evaluate, ISO 8601 UTC. Default: now.")]
 
 
 @app.callback()
-def main(verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also show every dbt node.")] = False) -> None:
+def main(
+    context: typer.Context,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also show every dbt node.")] = False,
+) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
     logging.getLogger("orchestration").setLevel(logging.INFO)
-    if not verbose:
-        # This console leaves them out; the log of a flow run in Prefect has them.
-        for handler in logging.getLogger().handlers:
-            handler.addFilter(lambda record: record.name != "orchestration.runner.nodes")
+    # This console leaves them out; the log of a flow run in Prefect has them. An error of a run is printed at its end.
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(lambda record: verbose or record.name != "orchestration.runner.nodes")
+        if context.invoked_subcommand != "serve":
+            handler.addFilter(lambda record: (record.name, record.levelno) != ("orchestration.runs", logging.ERROR))
+    if context.invoked_subcommand not in _REPORTING:
+        needs_warehouse = context.invoked_subcommand not in ("serve", "test-alert")
+        for problem in Settings().problems:
+            if not (problem.blocks_warehouse and needs_warehouse):  # which raises it
+                logging.getLogger(__name__).warning("%s", problem)
 
 
 @app.command()
@@ -66,6 +87,7 @@ def backfill(
     as_of: AsOf = None,
 ) -> None:
     """Loads what arrived too late for any run to find, day by day, and says what it changed."""
+    parse_as_of(as_of), parse_instant(first, "from"), parse_instant(last, "to")
     rows = 0
     with session(f"backfill of {first} to {last}") as here:
         for day in here.items("backfill", first, last, as_of):
@@ -109,18 +131,18 @@ def silence(
     """Adds a silence to seeds/silences.csv: the next tick takes it from there. Commit it, so that others see it."""
     from orchestration.settings import PROJECT_DIR
 
+    if not entity:
+        raise ValueError("--entity is empty: * is any entity.")
+    begin = parse_instant(start or parse_as_of(None), "from")
     pattern = ".*".join(re.escape(part) for part in alert.split("*"))
     with session("silence", uses="nothing") as here:
         names = here.call("alert_names")
-    if not entity:
-        raise ValueError("--entity is empty: * is any entity.")
     if not any(re.fullmatch(pattern, name) for name in names):
         raise ValueError(f"No alert is called {alert!r}; they are: {', '.join(names)}.")
-    begin = parse_instant(start, "from") if start else parse_instant(parse_as_of(None), "from")
     times = (f"{at:%Y-%m-%d %H:%M:%S}" for at in (begin, begin + timedelta(hours=hours)))
     seed = PROJECT_DIR / "seeds" / "silences.csv"
-    ends_line = seed.read_text().endswith("\n")
-    with seed.open("a", newline="") as file:
+    ends_line = seed.read_text("utf-8").endswith("\n")
+    with seed.open("a", newline="", encoding="utf-8") as file:
         # Not every editor ends the last line.
         file.write("" if ends_line else "\n")
         csv.writer(file, lineterminator="\n").writerow([alert, entity, *times, by or getpass.getuser(), comment])
@@ -132,9 +154,9 @@ def test_alert() -> None:
     """Sends a test message through each configured receiver, and says what came back. Exit code 1 if one fails."""
     from orchestration.notify import configured
     from orchestration.receivers import send_test
-    from orchestration.settings import Settings
 
-    settings, failed = Settings(), False
+    settings = Settings()
+    failed = bool(settings.problems)
     for receiver in configured(settings):
         for answer in send_test(receiver, settings):
             failed = failed or not answer.accepted
@@ -231,12 +253,16 @@ def _show(what: str, step: str, *args: Any, uses: str = "reads") -> None:
 def _run(what: str, flow: str, given: str | None) -> None:
     """Does a run: as a flow of Prefect's where PREFECT_API_URL has a server that answers, without one elsewhere."""
     as_of = parse_as_of(given)
-    from prefect.settings import get_current_settings
-
     from orchestration import runs
 
-    problems = []
-    if url := get_current_settings().api.url:
+
+    problems, url = [], None
+    try:
+        url = prefect_api().url
+    except ValueError as error:
+        problems.append(Outcome("Prefect API", "api", "error", f"{error} The run goes without Prefect."))
+        logging.getLogger(__name__).error("%s", problems[0].message)
+    if url:
         import httpx
 
         from orchestration import flows
@@ -283,9 +309,42 @@ def _run_app() -> str:
     except (RuntimeError, ValueError) as error:
         if not type(error).__module__.startswith(("orchestration", "builtins", "pydantic")):
             raise
-        return f"{type(error).__name__}: {error}"
+        return _once(f"{type(error).__name__}: {error}")
     raise AssertionError("the command line ends by SystemExit")
 
 
+def _once(text: str) -> str:
+    """`text` with each error of a step once: what stops the monitor stops the transform too."""
+    parts = re.split(r"(?m)^(?=\w+ .+ \((?:error|fail)\): )", text)
+    kept: dict[str, str] = {}
+    for part in parts:
+        kept.setdefault(part.partition("): ")[2].strip() or part, part)
+    return "".join(kept.values()).rstrip()
+
+
+def _as_utf8() -> None:
+    """Starts Python again where the locale would have it read and write anything else."""
+    if sys.flags.utf8_mode or locale.getencoding().lower() in ("utf-8", "utf8"):
+        return
+    os.environ["PYTHONUTF8"] = "1"
+    os.environ.setdefault("PYTHONIOENCODING", f"{sys.stdout.encoding}:backslashreplace")
+    os.execv(sys.executable, sys.orig_argv)  # noqa: S606
+
+
+def _decoded(word: str) -> str:
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        # No UTF-8, so it was typed in a Latin-1 terminal.
+        return os.fsencode(word).decode("latin-1")
+    return word
+
+
 if __name__ == "__main__":
+    _as_utf8()
+    sys.argv = [_decoded(word) for word in sys.argv]
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")
+    # The files that a command makes have orders in them.
+    os.umask(0o077)
     sys.exit(_run_app())

@@ -27,7 +27,7 @@ class Built:
         self._file, self._fingerprint = file, fingerprint
         self.forget(write=False)
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            kept = json.loads(file.read_text())
+            kept = json.loads(file.read_text("utf-8"))
             if kept["fingerprint"] == fingerprint:
                 self._since, self._nodes, self._tokens = kept["since"], kept["nodes"], kept["tokens"]
 
@@ -65,14 +65,14 @@ class Built:
         kept = {"fingerprint": self._fingerprint, "since": self._since, "nodes": self._nodes, "tokens": self._tokens}
         with contextlib.suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=self._file.parent, delete=False) as new:
+            with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=self._file.parent, delete=False) as new:
                 new.write(json.dumps(kept))
             Path(new.name).replace(self._file)
 
 
 def fingerprint(manifest: Any, project_dir: Path, profile: str) -> str:
     """Differs wherever the parsed project, its variables, the profile or the warehouse that they are for do."""
-    parts: list[Any] = [(project_dir / "dbt_project.yml").read_text(), profile]
+    parts: list[Any] = [(project_dir / "dbt_project.yml").read_text("utf-8"), profile]
     parts += [os.environ.get(name) for name in _WAREHOUSE]
     parts += sorted((file, source.checksum.checksum) for file, source in manifest.files.items())
     # Of a large seed dbt has no checksum.

@@ -7,12 +7,14 @@ import json
 import logging
 import os
 import re
+from collections.abc import Iterator
 from typing import Any
 
+import yaml
 from pydantic import SecretStr
 
 from orchestration.origin import FETCHED
-from orchestration.settings import AWS_NAME, Settings
+from orchestration.settings import AWS_NAME, DOT_ENV, Settings, is_snowflake
 
 KEY, KEY_PATH = "DBT_ENV_SECRET_SNOWFLAKE_PRIVATE_KEY", "SNOWFLAKE_PRIVATE_KEY_PATH"
 PASSPHRASE, TOKEN = "DBT_ENV_SECRET_SNOWFLAKE_PRIVATE_KEY_PASSPHRASE", "DBT_ENV_SECRET_SNOWFLAKE_OAUTH_TOKEN"
@@ -36,7 +38,7 @@ class CredentialsError(RuntimeError):
 
 def fetch_snowflake_secret(settings: Settings) -> None:
     """Puts what the configured secret of AWS Secrets Manager holds into the environment; calls nobody for nothing."""
-    if not (settings.snowflake_secret_id and _is_snowflake()):
+    if not (settings.snowflake_secret_id and is_snowflake()):
         return
     # A key and its passphrase go together: beside a key that is set, those of the secret would be in the way.
     has_key = os.environ.get(KEY) or os.environ.get(KEY_PATH) or not _is_key_pair()
@@ -111,13 +113,48 @@ def _fetch(secret_id: str, setting: str, required: set[str], settings: Settings)
     return {key: value for key, value in secret.items() if isinstance(value, str)}
 
 
-def check_snowflake(profile: str) -> None:
-    """Makes a private key that came on one line readable; raises CredentialsError where one cannot be read.
+def check_profile(profile: str) -> None:
+    """Raises CredentialsError where `profile`, the text of profiles.yml, lacks the target, where variables are not set
+    that the target has no default for, or where a key cannot be read: all of it at once.
 
-    Looks only where `profile`, the text of profiles.yml, takes all of it from the environment: of what comes from
-    elsewhere nothing is known here.
+    Makes a private key that came on one line readable.
     """
-    if not _is_snowflake():
+    problems = list(_missing(profile))
+    try:
+        _check_snowflake(profile)
+    except CredentialsError as error:
+        problems.append(str(error))
+    if problems:
+        raise CredentialsError(" ".join(problems))
+
+
+def _missing(profile: str) -> Iterator[str]:
+    try:
+        chosen = yaml.safe_load(profile)["streaming_ops"]
+        outputs, target = chosen["outputs"], chosen["target"]
+        if "DBT_TARGET" in target:
+            target = os.environ.get("DBT_TARGET", "local")
+            if target not in outputs:
+                source, names = DOT_ENV.source("DBT_TARGET"), _listed(list(outputs))
+                yield f"DBT_TARGET is {target[:60]!r} ({source}): the targets of profiles.yml are {names}."
+        text = json.dumps(outputs[target])
+    except (yaml.YAMLError, KeyError, TypeError, ValueError):
+        # Of another kind: dbt says what is wrong with it.
+        return
+    read = dict.fromkeys(re.findall(r"""env_var\(\s*\\?['"](\w+)\\?['"]\s*\)""", text))
+    if missing := [variable for variable in read if not os.environ.get(variable)]:
+        are, them = ("is", "it") if len(missing) == 1 else ("are", "them")
+        yield f"{_listed(missing)} {are} not set: the target {target} of profiles.yml needs {them}."
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _check_snowflake(profile: str) -> None:
+    """Looks only where `profile` takes all of the key from the environment: of what comes from elsewhere nothing is
+    known here."""
+    if not is_snowflake():
         return
     if not _is_key_pair():
         if os.environ.get("SNOWFLAKE_AUTHENTICATOR") == "oauth" and TOKEN in profile and not os.environ.get(TOKEN):
@@ -152,10 +189,6 @@ def _why(message: str) -> str:
     if "Incorrect password" in message:
         return f"is encrypted with another passphrase than that of {PASSPHRASE}."
     return "is no private key: PEM is wanted, or for the content also base64 of PKCS#8 DER."
-
-
-def _is_snowflake() -> bool:
-    return os.environ.get("DBT_TARGET") == "snowflake"
 
 
 def _is_key_pair() -> bool:

@@ -103,7 +103,7 @@ class FileGuard:
 
     def take(self) -> list[str]:
         try:
-            file = self._path.open("a+")
+            file = self._path.open("a+", encoding="utf-8")
         except (FileNotFoundError, NotADirectoryError):
             # Where no lock can be, there is no database either: dbt says what is wrong with the path.
             return []

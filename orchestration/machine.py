@@ -8,7 +8,7 @@ from pathlib import Path
 def machine() -> str:
     """Names this machine until it is booted again, and this container: the processes of equal ones see each other."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
         return f"{socket.gethostname()} {boot} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return socket.gethostname()

@@ -79,9 +79,12 @@ class _Warm:
         self._project, self._since = _project_state(), time.monotonic()
         self._control, theirs = socket.socketpair()
         paths = [str(PROJECT_DIR), *filter(None, [os.environ.get("PYTHONPATH")])]
-        # On macOS, where libraries object to a fork that their process did not plan.
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(paths),
+            # In any locale files and arguments are UTF-8, and what cannot be printed is escaped.
+            "PYTHONUTF8": "1",
+            "PYTHONIOENCODING": f"{getattr(sys.stdout, 'encoding', None) or 'utf-8'}:backslashreplace",
+            # On macOS, where libraries object to a fork that their process did not plan.
             "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",
         }
         with theirs:

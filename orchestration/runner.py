@@ -5,6 +5,7 @@ each of them. Nothing else in this package talks to the warehouse.
 """
 
 import contextlib
+import difflib
 import json
 import logging
 import os
@@ -25,7 +26,7 @@ from dbt_common.events.base_types import EventMsg
 from dbt_common.events.functions import scrub_secrets
 
 from orchestration.built import Built, fingerprint
-from orchestration.credentials import CredentialsError, check_snowflake, fetch_snowflake_secret
+from orchestration.credentials import CredentialsError, check_profile, fetch_snowflake_secret
 from orchestration.outcomes import CURRENT_RUN, DbtError, Outcome
 from orchestration.settings import PROJECT_DIR, Settings, log_file
 
@@ -47,6 +48,12 @@ _FROM_ENVIRONMENT = {
     *("send_anonymous_usage_stats", "printer_width", "use_colors", "use_colors_file", "version_check"),
 }
 _ANSI = re.compile(r"\x1b\[\d*m")
+_LONGEST_LINE = 1000
+_MISSING_VARIABLE = re.compile(
+    r"^(?P<indent> *)Required var '(?P<name>[^']*)' not found in config:\s+"
+    r"Vars supplied to (?P<where>.+?) = (?P<given>\{.*?^(?P=indent)\})",
+    re.DOTALL | re.MULTILINE,
+)
 _NODE_EVENTS = {"LogModelResult", "LogTestResult", "LogSeedResult", "LogNodeResult"}
 
 
@@ -56,15 +63,21 @@ class Dbt:
     def __init__(self, project_dir: Path = PROJECT_DIR) -> None:
         self.project_dir = project_dir
         self.profiles_dir = Path(os.environ.get("DBT_PROFILES_DIR", project_dir))
+        for name in ("DBT_TARGET", "STREAMING_OPS_DUCKDB_PATH"):
+            # Empty is not set, as for Settings: the profile would take it for a value.
+            if not os.environ.get(name):
+                os.environ.pop(name, None)
         settings = Settings()
+        if blocking := [str(problem) for problem in settings.problems if problem.blocks_warehouse]:
+            raise DbtError("\n".join(blocking))
         os.environ.setdefault("STREAMING_OPS_DUCKDB_PATH", str(settings.streaming_ops_duckdb_path))
         if not (self.profiles_dir / "profiles.yml").exists():
             raise DbtError(f"No profiles.yml in {self.profiles_dir}: `make setup` copies profiles.example.yml.")
-        self._profile = re.sub(r"(?m)^\s*#.*$", "", (self.profiles_dir / "profiles.yml").read_text())
+        self._profile = re.sub(r"(?m)^\s*#.*$", "", (self.profiles_dir / "profiles.yml").read_text("utf-8"))
         self._has_blocks = re.search(r"\{\{\s*prefect\.", self._profile) is not None
         try:
             fetch_snowflake_secret(settings)
-            check_snowflake(self._profile)
+            check_profile(self._profile)
         except CredentialsError as error:
             raise DbtError(str(error)) from None
         prefix = settings.streaming_ops_schema_prefix
@@ -202,7 +215,9 @@ class Dbt:
             events: list[EventMsg] = []
             # Without a prefix no variable is given: then the parsed project is the one that plain dbt keeps.
             given = ["--vars", json.dumps(self._variables)] if self._variables else []
-            parsed = dbtRunner(callbacks=[partial(_log, events)]).invoke([*_SILENT, "parse", *where, *given])
+            # Nothing reads the manifest's file, and to write it takes a third of the time.
+            options = [*_SILENT, "--no-write-json", "parse", *where, *given]
+            parsed = dbtRunner(callbacks=[partial(_log, events)]).invoke(options)
             self._manifest = _checked(parsed, events).result
             self._fingerprint = fingerprint(self._manifest, self.project_dir, self._profile)
         return where
@@ -271,10 +286,12 @@ def _keep(events: list[EventMsg]) -> None:
 
     Of a command that went well there is no trace: a file of some megabytes reaches back for weeks.
     """
-    file = RotatingFileHandler(log_file(), maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, delay=True)
+    file = RotatingFileHandler(log_file(), maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, encoding="utf-8", delay=True)
     text = "\n".join(f"{e.info.ts.ToJsonString()} {e.info.thread} {e.info.level}: {e.info.msg}" for e in events)
     try:
-        file.emit(logging.makeLogRecord({"msg": scrubbed(_ANSI.sub("", text))}))
+        # Half of a surrogate pair is in no encoding.
+        text = scrubbed(_ANSI.sub("", text)).encode("utf-8", "backslashreplace").decode()
+        file.emit(logging.makeLogRecord({"msg": text}))
     finally:
         file.close()
 
@@ -332,8 +349,18 @@ def _outcome(result: Any) -> Outcome:
 
 
 def _clean(text: str) -> str:
-    """`text` on as few lines as it has to say, without the secrets that dbt knows of."""
-    return scrubbed(re.sub(r"\s*\n\s*", "\n", text).strip())
+    """`text` on as few lines as it has to say, without the secrets that dbt knows of, and without what dbt repeats of
+    all variables or arguments. The log file has all of it."""
+    text = scrubbed(re.sub(r"\s*\n\s*", "\n", _MISSING_VARIABLE.sub(_name_variable, text)).strip())
+    return "\n".join(line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]} ..." for line in text.split("\n"))
+
+
+def _name_variable(found: re.Match[str]) -> str:
+    """A sentence on a variable that is not in dbt_project.yml, for the ninety that are."""
+    close = difflib.get_close_matches(found["name"], re.findall(r'"(\w+)":', found["given"]), 1)
+    return f"{found['where']} uses the variable {found['name']}, which is not in dbt_project.yml" + (
+        f": is it {close[0]}?" if close else "."
+    )
 
 
 def scrubbed(text: str) -> str:

@@ -30,7 +30,7 @@ from prefect.states import Crashed, Pending
 from orchestration import dead_runs
 from orchestration.flows import SESSIONS, TAGS, nightly_batch, streaming_tick
 from orchestration.process import WARM
-from orchestration.settings import Settings, evaluation_interval, log_dir
+from orchestration.settings import evaluation_interval, log_dir
 
 logger = logging.getLogger(__name__)
 NIGHTLY = "32 1 * * *"  # UTC
@@ -43,7 +43,6 @@ _AT_ONCE = 4
 
 def serve_flows() -> None:
     """Serves a tick every `evaluation_interval_minutes` and the batch every night, until SIGTERM or Ctrl-C."""
-    Settings()  # a wrong one is better known now
     interval, stopped = evaluation_interval(), Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())

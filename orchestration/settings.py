@@ -1,24 +1,99 @@
-"""What can be set from outside: the environment, or a `.env` file in the project's root."""
+"""What can be set from outside: the environment, or a `.env` file in the project's root.
+
+A wrong value is a problem of its setting alone: the setting takes its default, and `Settings().problems` says so.
+"""
 
 import json
 import os
 import re
 import tempfile
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from dotenv import load_dotenv
-from pydantic import Field, HttpUrl, SecretStr, ValidationInfo, field_validator
+from dotenv.main import resolve_variables
+from dotenv.parser import parse_stream
+from pydantic import Field, HttpUrl, PrivateAttr, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _FIRST_YEAR, _LAST_YEAR = 1971, 9998
+_MOST_MINUTES = 10_080  # a week
 AWS_NAME = r"^[A-Za-z0-9/_+=.@:-]+$"
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 
+
+def is_snowflake() -> bool:
+    return os.environ.get("DBT_TARGET") == "snowflake"
+
+
+@dataclass(frozen=True)
+class SettingProblem:
+    """A setting that cannot be used, without its value where that is a secret or may hold one."""
+
+    variable: str
+    source: str  # such as `.env line 3`
+    text: str  # what is right, and what is done instead
+    value: str | None = None
+    blocks_warehouse: bool = False  # a default would be another warehouse, so nothing may use one
+
+    def __str__(self) -> str:
+        given = f"is {self.value!r}" if self.value is not None else "cannot be used"
+        return f"{self.variable} {given} ({self.source}): {self.text}"
+
+
+class DotEnv:
+    """The `.env` file: puts what it says into the environment, where nothing is set; keeps the line of each name."""
+
+    def __init__(self, file: Path) -> None:
+        self.problems: list[SettingProblem] = []
+        self._lines: dict[str, tuple[int, bytes]] = {}
+        # Bytes of another encoding become surrogates, which are found again below.
+        bindings = list(parse_stream(StringIO(self._read(file).decode("utf-8", "surrogateescape"))))
+        values = resolve_variables([(b.key, b.value) for b in bindings if b.key], override=False)
+        for binding in bindings:
+            # A binding begins with the blank lines before it.
+            said = binding.original.string
+            line = binding.original.line + len(re.findall(r"\r\n|\n|\r", said[: len(said) - len(said.lstrip())]))
+            value = values.get(binding.key or "")
+            if binding.error:
+                self._note(f"line {line}", "write NAME=value, and close every quote; the line is not used.")
+            elif value is not None and re.search("[\ud800-\udfff]", f"{binding.key}{value}"):
+                self._note(f"line {line}", "it is not UTF-8: save the file as UTF-8; the line is not used.")
+            elif binding.key and value is not None:
+                self._lines[binding.key] = line, value.encode()
+        for name, (_, raw) in self._lines.items():
+            # As bytes: the locale may have no such letter.
+            os.environb.setdefault(name.encode(), raw)
+
+    def source(self, variable: str) -> str:
+        """Where the variable's value comes from."""
+        line, raw = self._lines.get(variable, (0, b""))
+        return f".env line {line}" if line and os.environb.get(variable.encode()) == raw else "the environment"
+
+    def _read(self, file: Path) -> bytes:
+        try:
+            content = file.read_bytes()
+            if content[:2] in (b"\xff\xfe", b"\xfe\xff"):  # as Notepad saves it, "Unicode"
+                content = content.decode("utf-16").encode()
+            if b"\0" not in content:
+                return content
+            self._note("the whole file", "it is not UTF-8: save the file as UTF-8; nothing of it is used.")
+        except FileNotFoundError:
+            return b""
+        except (OSError, UnicodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is cut off"
+            self._note("the whole file", f"{why}; nothing of it is used.")
+        return b""
+
+    def _note(self, where: str, text: str) -> None:
+        self.problems.append(SettingProblem(".env", where, text))
+
+
 # The profile reads the environment too: so .env goes there, and not only into Settings.
-load_dotenv(PROJECT_DIR / ".env")
+DOT_ENV = DotEnv(PROJECT_DIR / ".env")
 # None of the tools calls home. Whoever wants that says so in the environment.
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
@@ -28,9 +103,10 @@ _DAY = timedelta(days=1)
 
 
 class Settings(BaseSettings):
-    """Every field is an environment variable; a wrong value is an error that names the variable, never the value."""
+    """Every field is an environment variable. A wrong value raises nothing: it is one of `problems`."""
 
     model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)
+    _problems: list[SettingProblem] = PrivateAttr(default_factory=list)
 
     slack_webhook_url: SecretStr | None = Field(None, description="Slack incoming webhook.")
     slack_bot_token: SecretStr | None = Field(
@@ -49,10 +125,13 @@ class Settings(BaseSettings):
     )
     heartbeat_url: SecretStr | None = Field(None, description="Asked for after every tick: a dead man's switch.")
     streaming_ops_wait_minutes: float = Field(
-        10, ge=0, description="How long a command by hand waits for another run to end."
+        10, ge=0, le=_MOST_MINUTES, description="How long a command by hand waits for another run to end."
     )
     streaming_ops_hang_minutes: float = Field(
-        20, gt=0, description="A run whose current step shows no progress for so long is killed and reported."
+        20,
+        gt=0,
+        le=_MOST_MINUTES,
+        description="A run whose current step shows no progress for so long is killed and reported.",
     )
     streaming_ops_min_events: int = Field(1, ge=1, description="The transform runs from this many pending records on.")
     streaming_ops_docs_url: HttpUrl | None = Field(
@@ -74,7 +153,7 @@ class Settings(BaseSettings):
     )
     confluent_cloud_api_key: str | None = Field(None, description="Cloud API key for it, with role MetricsViewer.")
     confluent_cloud_api_secret: SecretStr | None = Field(None, description="Its secret.")
-    # Plain text: of what is wrong with a collector's setting the collector tells, and nothing else has to stop for it.
+    # Plain text: the collector itself reports what is wrong with its settings.
     confluent_metrics_url: str = Field("https://api.telemetry.confluent.cloud", description="Where the Metrics API is.")
     kafka_connect_url: str | None = Field(None, description="Kafka Connect's REST address. None: not collected.")
     kafka_connect_user: str | None = Field(None, description="User of the REST API, if it wants one.")
@@ -97,10 +176,9 @@ class Settings(BaseSettings):
 
     @field_validator("slack_webhook_url", "alert_webhook_url", "heartbeat_url")
     @classmethod
-    def _is_url(cls, url: SecretStr | None, field: ValidationInfo) -> SecretStr | None:
+    def _is_url(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None and not re.fullmatch(r"https?://[^\s/]+/\S*", url.get_secret_value()):
-            like = "hooks.slack.com/services/..." if field.field_name == "slack_webhook_url" else "host/path"
-            raise ValueError(f"must be an address such as https://{like}")
+            raise ValueError
         return url
 
     @field_validator("slack_bot_token", "pagerduty_routing_key", "alert_webhook_token")
@@ -108,15 +186,116 @@ class Settings(BaseSettings):
     def _is_token(cls, token: SecretStr | None) -> SecretStr | None:
         """It goes into a header or a body: what was pasted with a line break is refused by nobody else so clearly."""
         if token is not None and not re.fullmatch(r"[!-~]+", token.get_secret_value()):
-            raise ValueError("must be letters, digits and signs, without spaces and line breaks")
+            raise ValueError
         return token
 
     @field_validator("pagerduty_url")
     @classmethod
     def _is_https(cls, url: HttpUrl) -> HttpUrl:
         if url.scheme != "https":
-            raise ValueError("must begin with https://: the client takes no other")
+            raise ValueError
         return url
+
+    @field_validator("streaming_ops_duckdb_path")
+    @classmethod
+    def _is_file(cls, file: Path) -> Path:
+        if not is_snowflake() and (file.is_dir() or not file.parent.is_dir()):
+            raise ValueError
+        return file
+
+    def __init__(self, **given: Any) -> None:
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            wrong = [str(one["loc"][0]) for one in error.errors(include_input=False, include_context=False)]
+            if unknown := set(wrong) - type(self).model_fields.keys():
+                raise TypeError(f"Settings has no {', '.join(sorted(unknown))}") from None
+            # What goes with a wrong address or token is not sent anywhere else.
+            unused = {name: _NEEDED_BY[name] for name in wrong if name in _NEEDED_BY}
+            defaults = {name: type(self).model_fields[name].get_default() for name in (*wrong, *unused.values())}
+            super().__init__(**given | defaults)
+            self._problems = [self._problem(name, given, unused.get(name)) for name in dict.fromkeys(wrong)]
+
+    @property
+    def problems(self) -> list[SettingProblem]:
+        """What is wrong with `.env` and with settings; each of these has its default."""
+        return DOT_ENV.problems + self._problems
+
+    def _problem(self, name: str, given: dict[str, Any], unused: str | None) -> SettingProblem:
+        variable, default = name.upper(), type(self).model_fields[name].default
+        value = str(given.get(name, os.environ.get(variable, "")))
+        is_blocking = name in _BLOCKING and (name != "snowflake_secret_id" or is_snowflake())
+        if is_blocking:
+            instead = "until then no run uses a warehouse"
+        elif unused:
+            instead = f"{unused.upper()} is not used"
+        else:
+            instead = "it is not used" if default is None else f"{default} is used"
+        return SettingProblem(
+            variable=variable,
+            source="the call" if name in given else DOT_ENV.source(variable),
+            text=f"it must be {_RIGHT[name]}; {instead}.",
+            value=_shown(value) if name in _SHOWN else None,
+            blocks_warehouse=is_blocking,
+        )
+
+
+_MINUTES = f"at most {_MOST_MINUTES}"
+_ADDRESS, _TOKEN = "an address such as https://host/path", "letters, digits and signs, without spaces and line breaks"
+# A setting that can be wrong, and how it is right.
+_RIGHT = {
+    "slack_webhook_url": "an address such as https://hooks.slack.com/services/...",
+    "slack_bot_token": _TOKEN,
+    "slack_api_url": _ADDRESS,
+    "pagerduty_routing_key": _TOKEN,
+    "pagerduty_url": "an address that begins with https://",
+    "alert_webhook_url": _ADDRESS,
+    "alert_webhook_token": _TOKEN,
+    "prefect_notification_block": "the type and the name of a block, such as sendgrid-email/ops",
+    "heartbeat_url": _ADDRESS,
+    "streaming_ops_wait_minutes": f"a number of at least 0 and {_MINUTES}",
+    "streaming_ops_hang_minutes": f"a number above 0 and {_MINUTES}",
+    "streaming_ops_min_events": "a whole number of at least 1",
+    "streaming_ops_docs_url": _ADDRESS,
+    "streaming_ops_runbook_url": _ADDRESS,
+    "streaming_ops_duckdb_path": "a file in a folder that exists",
+    "streaming_ops_schema_prefix": "letters, digits and _",
+    "snowflake_secret_id": "the name or the ARN of an AWS secret",
+}
+# Their values are no secrets: a secret that was pasted there by mistake is looked for.
+_SHOWN = {name for name in _RIGHT if name.startswith(("streaming_ops_", "slack_api", "pagerduty_url", "prefect_"))}
+_BLOCKING = {"streaming_ops_duckdb_path", "streaming_ops_schema_prefix", "snowflake_secret_id"}
+_NEEDED_BY = {
+    "slack_api_url": "slack_bot_token",
+    "pagerduty_url": "pagerduty_routing_key",
+    "alert_webhook_token": "alert_webhook_url",
+}
+_MOST_SHOWN = 60
+
+
+def prefect_api() -> Any:
+    """Prefect's settings of its API. Raises ValueError, one sentence, where a variable of Prefect's cannot be used."""
+    try:
+        from prefect.settings import get_current_settings
+
+        api = get_current_settings().api
+    except ValidationError as error:
+        fields = [str(one["loc"][-1]).upper() for one in error.errors() if one["loc"]]
+        names = sorted(n for n in os.environ if n.startswith("PREFECT_") and n.endswith(tuple(fields)))
+        where = ", ".join(f"{name} ({DOT_ENV.source(name)})" for name in names) or ", ".join(fields)
+        raise ValueError(f"Prefect does not take the value of {where}: correct it.") from None
+    if api.url and not re.match(r"https?://[^/]", api.url):
+        source = DOT_ENV.source("PREFECT_API_URL") if os.environ.get("PREFECT_API_URL") else "Prefect's profile"
+        text = "it must be an address such as http://127.0.0.1:4200/api."
+        raise ValueError(str(SettingProblem("PREFECT_API_URL", source, text, _shown(api.url))))
+    return api
+
+
+def _shown(value: str) -> str | None:
+    """None for what may be a secret that was put there by mistake."""
+    if re.search("[@?]|xox|-----", value):
+        return None
+    return value if len(value) <= _MOST_SHOWN else f"{value[:_MOST_SHOWN]}..."
 
 
 def parse_as_of(text: str | None) -> str:
@@ -157,7 +336,8 @@ def evaluation_interval(project_dir: Path = PROJECT_DIR) -> timedelta:
     """
     given = None
     try:
-        given = yaml.safe_load((project_dir / "dbt_project.yml").read_text())["vars"]["evaluation_interval_minutes"]
+        text = (project_dir / "dbt_project.yml").read_text("utf-8")
+        given = yaml.safe_load(text)["vars"]["evaluation_interval_minutes"]
         interval = timedelta(minutes=given)
     except (OSError, yaml.YAMLError, KeyError, TypeError, OverflowError, ValueError):
         interval = timedelta()

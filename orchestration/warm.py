@@ -45,6 +45,8 @@ def main() -> None:
     # The process that asked decides when a run ends; Ctrl-C and a stop of the service reach all of them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # The files of a run have orders in them.
+    os.umask(0o077)
     control = socket.socket(fileno=int(sys.argv[1]))
     from orchestration import steps
 
