@@ -42,11 +42,8 @@ def main(
 ) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
     logging.getLogger("orchestration").setLevel(logging.INFO)
-    # This console leaves them out; the log of a flow run in Prefect has them. An error of a run is printed at its end.
     for handler in logging.getLogger().handlers:
-        handler.addFilter(lambda record: verbose or record.name != "orchestration.runner.nodes")
-        if context.invoked_subcommand != "serve":
-            handler.addFilter(lambda record: (record.name, record.levelno) != ("orchestration.runs", logging.ERROR))
+        handler.addFilter(partial(_is_shown, nodes=verbose, errors=context.invoked_subcommand == "serve"))
     if context.invoked_subcommand not in _REPORTING:
         needs_warehouse = context.invoked_subcommand not in ("serve", "test-alert")
         for problem in Settings().problems:
@@ -242,6 +239,15 @@ def serve() -> None:
 def cron() -> None:
     """Prints the interval of ticks as a cron line, for prefect.yaml."""
     typer.echo(as_cron(evaluation_interval()))
+
+
+def _is_shown(record: logging.LogRecord, nodes: bool, errors: bool) -> bool:
+    """Whether this console shows it; the log of a flow run in Prefect has all. How a run failed is printed at its
+    end."""
+    if record.name == "orchestration.runner.nodes":
+        return nodes
+    failed = record.name in ("orchestration.outcomes", "orchestration.runs") and record.levelno >= logging.ERROR
+    return errors or not (failed or str(record.msg).startswith(("Task run failed with", "Finished in state Failed")))
 
 
 def _show(what: str, step: str, *args: Any, uses: str = "reads") -> None:
