@@ -495,9 +495,27 @@ def test_a_refusal_of_aws_is_one_line_without_what_aws_says(aws: Any, code: str)
 
 def test_a_secret_in_the_place_of_its_name_is_refused_and_hidden(aws: Any) -> None:
     os.environ["SNOWFLAKE_SECRET_ID"] = json.dumps(SNOWFLAKE_SECRET)
-    with pytest.raises(ValueError, match="snowflake_secret_id") as error:
-        Settings()
+    with pytest.raises(DbtError, match="SNOWFLAKE_SECRET_ID cannot be used") as error:
+        Dbt()
     assert "PRIVATE" not in str(error.value)
+
+
+def test_all_that_is_missing_is_listed_together(profile: Path) -> None:
+    for name in ("SNOWFLAKE_ACCOUNT", "SNOWFLAKE_USER", "SNOWFLAKE_DATABASE"):
+        del os.environ[name]
+    with pytest.raises(DbtError) as error:
+        Dbt()
+    assert str(error.value) == (
+        "SNOWFLAKE_ACCOUNT, SNOWFLAKE_USER and SNOWFLAKE_DATABASE are not set: the target snowflake of profiles.yml "
+        f"needs them. One of {KEY_PATH} and {KEY} has to be set."
+    )
+
+
+def test_of_the_secret_and_the_environment_the_rest_is_missing(aws: Any, profile: Path) -> None:
+    aws("SNOWFLAKE_SECRET_ID", "s", {"account": "a", "user": "u", "private_key": private_key()})
+    del os.environ["SNOWFLAKE_DATABASE"]
+    with pytest.raises(DbtError, match=r"^SNOWFLAKE_DATABASE is not set: the target [^,]* needs it\.$"):
+        Dbt()
 
 
 # None of these may be in anything that a run leaves behind; + and / show where one is there in disguise.
