@@ -9,6 +9,7 @@ import re
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -261,7 +262,6 @@ def _run(what: str, flow: str, given: str | None) -> None:
     as_of = parse_as_of(given)
     from orchestration import runs
 
-
     problems, url = [], None
     try:
         url = prefect_api().url
@@ -315,17 +315,8 @@ def _run_app() -> str:
     except (RuntimeError, ValueError) as error:
         if not type(error).__module__.startswith(("orchestration", "builtins", "pydantic")):
             raise
-        return _once(f"{type(error).__name__}: {error}")
+        return f"{type(error).__name__}: {error}"
     raise AssertionError("the command line ends by SystemExit")
-
-
-def _once(text: str) -> str:
-    """`text` with each error of a step once: what stops the monitor stops the transform too."""
-    parts = re.split(r"(?m)^(?=\w+ .+ \((?:error|fail)\): )", text)
-    kept: dict[str, str] = {}
-    for part in parts:
-        kept.setdefault(part.partition("): ")[2].strip() or part, part)
-    return "".join(kept.values()).rstrip()
 
 
 def _as_utf8() -> None:

@@ -74,6 +74,7 @@ class Run:
         self.as_of, self.here, self.is_live = as_of, here or InProcess(), is_live
         self._seconds = float(DEADLINE)
         self._problems: list[Outcome] = []
+        self._raised: set[str] = set()
         self.is_possible = True
         state: dict[str, Any] = {}
         try:
@@ -117,7 +118,10 @@ class Run:
         self._spend(began)
         for outcome in refused:
             logger.error("%s", outcome)
-        raise_if_broken([*broken, *wrong, *outcomes, *refused])
+        # What stopped the monitor of a tick stops its transform too, and is raised once.
+        ended = [o for o in [*broken, *wrong, *outcomes, *refused] if o.message not in self._raised]
+        self._raised |= {outcome.message for outcome in ended if outcome.is_broken or outcome.is_refused}
+        raise_if_broken(ended)
 
     def _find(self, state: dict[str, Any]) -> None:
         """What is wrong and keeps no run from its work."""
@@ -178,8 +182,7 @@ def tick(as_of: str, here: Here | None = None, is_live: bool = True) -> None:
         except Exception as error:
             problems.append(error)
     if problems:
-        lines = dict.fromkeys("\n".join(map(str, problems)).splitlines())
-        raise problems[0] if len(problems) == 1 else DbtError("\n".join(lines))
+        raise problems[0] if len(problems) == 1 else DbtError("\n".join(map(str, problems)))
     if heartbeat := Settings().heartbeat_url:
         from orchestration.receivers import ping
 

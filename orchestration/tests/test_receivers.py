@@ -1,5 +1,6 @@
 """What each receiver is sent, and what is known when it does not take it."""
 
+import contextlib
 import http.server
 import json
 import logging
