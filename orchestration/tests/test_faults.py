@@ -273,8 +273,9 @@ def test_a_warehouse_out_of_reach_is_one_fault_and_asked_once(
 def test_what_nobody_thought_of_is_reported_too(webhook: Receiver) -> None:
     here = Here()
     here.built = outcomes_of(lambda: {}["missing"], "dbt build")
-    with pytest.raises(DbtError, match="KeyError: 'missing'"):
+    with pytest.raises(DbtError, match="KeyError: 'missing'") as error:
         runs.tick(T1, here)
+    assert str(error.value).count("KeyError") == 1
     failed = [("monitor-streaming failed", "firing"), ("streaming-dbt-transform failed", "firing")]
     assert _kinds(webhook) == failed
     here.built = Here().built
@@ -301,8 +302,7 @@ def test_a_wrong_setting_is_reported_by_itself_and_the_tick_goes_on(
     here = Here()
     with pytest.raises(DbtError) as error:
         runs.tick(T1, here)
-    assert str(error.value).count("STREAMING_OPS_MIN_EVENTS") == 1
-    assert "'ten'" in str(error.value)
+    assert str(error.value).count("STREAMING_OPS_MIN_EVENTS is 'ten'") == 1
     assert here.asked.count("build") == 2
     monkeypatch.delenv("STREAMING_OPS_MIN_EVENTS")
     runs.tick(T2, here)
