@@ -27,7 +27,7 @@ def origin() -> str:
     target = _env("DBT_TARGET") or "local"
     output = _output(target)
     if output.get("type", "duckdb" if target == "local" else "snowflake") == "duckdb":
-        where = [_file(_rendered(output.get("path")) or _env("STREAMING_OPS_DUCKDB_PATH") or "warehouse.duckdb")]
+        where = [_file(_rendered(_duckdb_path(output)) or _env("STREAMING_OPS_DUCKDB_PATH") or "warehouse.duckdb")]
     else:
         account = _rendered(output.get("account")) or _env("SNOWFLAKE_ACCOUNT") or _env("SNOWFLAKE_SECRET_ID")
         where = [account, _rendered(output.get("database")) or _env("SNOWFLAKE_DATABASE")]
@@ -47,6 +47,15 @@ def _output(target: str) -> dict[str, Any]:
         return output if isinstance(output, dict) else {}
     except Exception:
         return {}
+
+
+def _duckdb_path(output: dict[str, Any]) -> Any:
+    """Of the file that is attached under the name of the database; else of the database itself."""
+    attached = output.get("attach")
+    for file in attached if isinstance(attached, list) else ():
+        if isinstance(file, dict) and file.get("alias") == output.get("database"):
+            return file.get("path")
+    return output.get("path")
 
 
 def _rendered(value: Any) -> str:

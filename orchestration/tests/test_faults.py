@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestration import collectors, runs, settings
+from orchestration import collectors, runs, settings, steps
 from orchestration.collectors.base import Collected
 from orchestration.faults import Faults, File
 from orchestration.outcomes import DbtError, Outcome, outcomes_of
@@ -430,4 +430,6 @@ def test_the_night_before_the_first_tick_works(
     monkeypatch.setenv("STREAMING_OPS_DUCKDB_PATH", str(tmp_path / "new" / "warehouse.duckdb"))
     (tmp_path / "new").mkdir()
     warehouse.dbt.built.forget()
+    # As a process of its own would.
+    steps.project.cache_clear()
     runs.nightly(T1)
