@@ -1,6 +1,5 @@
 """Tries every connection that is configured, and compares what is there with what the seeds expect."""
 
-import csv
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from orchestration import seeds
 from orchestration.collectors import gather
 from orchestration.collectors.base import Collected, Rows, redact, secrets_of
 from orchestration.credentials import CredentialsError, fetch_snowflake_secret, with_kafka_secret
@@ -36,9 +36,11 @@ _REMEDIES = {
 }
 
 
-def show_check(console: Console, query: Callable[[], Any]) -> bool:
-    """Prints a line for each connection, of which `query` tries the warehouse's; returns whether all that is configured
-    works."""
+def show_check(console: Console, query: Callable[[], Any], findings: Callable[[], list[seeds.Finding]]) -> bool:
+    """Prints a line for each finding in the seeds and for each connection, of which `query` tries the warehouse's.
+
+    Returns whether the seeds are right, and all that is configured works.
+    """
     settings = Settings()
     topics, connectors = _seed("expected_topics"), _seed("expected_connectors")
     with ThreadPoolExecutor(1) as pool:
@@ -48,6 +50,8 @@ def show_check(console: Console, query: Callable[[], Any]) -> bool:
     lines += [*_secret("Kafka", settings, with_kafka_secret), *_offsets(settings, topics, found.get("kafka_offsets"))]
     lines += [*_connect(connectors, found.get("connector_status"))]
     lines += [*_receivers(settings), *_prefect()]
+    wrong: list[Line] = [(f"{found.file} line {found.line}", _FAILED, found.text) for found in findings()]
+    lines = [*(wrong or [("seeds", _OK, "no mistake was found")]), *lines]
     table = Table(box=box.SIMPLE_HEAD, title="Connections", title_justify="left")
     for column in ("connection", "state", "what works, or what to fix"):
         table.add_column(column, overflow="fold", no_wrap=column != "what works, or what to fix")
@@ -62,8 +66,7 @@ def show_check(console: Console, query: Callable[[], Any]) -> bool:
 
 def _seed(name: str) -> Rows:
     """From the file: what is expected is known also where the warehouse cannot be reached."""
-    with (PROJECT_DIR / "seeds" / f"{name}.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
+    return list(seeds.rows(PROJECT_DIR, name))
 
 
 def _warehouse(query: Callable[[], Any]) -> Iterator[Line]:

@@ -6,18 +6,18 @@ Prefect is not in here: orchestration/runs.py has their order, and orchestration
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 from rich.console import Console
 
-from orchestration import collectors, guard, notify
+from orchestration import collectors, guard, notify, seeds
 from orchestration.outcomes import DbtError, Outcome, raise_if_broken
-from orchestration.receivers import DEADLINE
+from orchestration.receivers import DEADLINE, RECEIVERS
 from orchestration.runner import Dbt, scrubbed
-from orchestration.settings import Settings, parse_as_of, parse_instant
+from orchestration.settings import PROJECT_DIR, Settings, parse_as_of, parse_instant
 
 __all__ = ["scrubbed"]  # for warm.py, which imports nothing of dbt before
 logger = logging.getLogger(__name__)
@@ -206,6 +206,31 @@ def show_alerts(as_of: str) -> bool:
     return show_alerts(dbt(), as_of, console())
 
 
+def parsed_alerts() -> list[seeds.Alert]:
+    """The alerts as the project has them, to compare the files with."""
+    dbt().parse()
+    return [
+        seeds.Alert(
+            name=node.name,
+            owner=node.config.meta.get("owner", ""),
+            tags=[tag for tag in node.tags if tag != "alert"],
+            file=node.original_file_path,
+            # A test that is a file of its own has no arguments.
+            arguments=getattr(getattr(node, "test_metadata", None), "kwargs", {}),
+        )
+        for node in dbt()._manifest.nodes.values()
+        if "alert" in node.tags
+    ]
+
+
+def seed_findings() -> list[seeds.Finding]:
+    """What is wrong with the files that people edit; without the alerts where the project cannot be parsed."""
+    alerts = None
+    with suppress(DbtError):
+        alerts = parsed_alerts()
+    return seeds.findings(PROJECT_DIR, RECEIVERS, alerts)
+
+
 def show_check() -> bool:
     from orchestration.check import show_check
 
@@ -213,7 +238,7 @@ def show_check() -> bool:
         take("check", 60 * Settings().streaming_ops_wait_minutes, "reads")
         dbt().query("select 1 as one", parse_as_of(None))
 
-    return show_check(console(), query)
+    return show_check(console(), query, seed_findings)
 
 
 def console() -> Console:

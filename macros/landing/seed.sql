@@ -4,7 +4,7 @@
    its row, not the run (orchestration/seeds.py names it). One statement replaces the
    table, so that it also has the columns of a newer version. #}
 {% materialization seed, default %}
-    {%- set types = config.get('column_types') -%}
+    {%- set types = config.require('column_types') -%}
     {%- set file = load_agate_table() -%}
     {#- `dbt seed --show` prints it. -#}
     {%- do store_result('agate_table', response='OK', agate_table=file) -%}
@@ -57,12 +57,14 @@
             {%- endif -%}
             {%- set text = '' if value is none else value | string | trim -%}
             {%- set pattern = {
-                'integer': '\\d{1,9}',
-                'datetime': '\\d{4}-\\d\\d-\\d\\d([T ]\\d\\d:\\d\\d(:\\d\\d(\\.\\d{1,6})?)?(Z|[+-]\\d\\d(:?\\d\\d)?)?)?',
+                'integer': '[0-9]{1,9}',
+                'datetime':
+                    '[0-9]{4}-[0-9]{2}-[0-9]{2}'
+                    ~ '([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?)?',
             }.get(type, '.+') -%}
             {%- do values.append(sql_string(text) if modules.re.fullmatch('(?s)' ~ pattern, text) else 'null') -%}
         {%- endfor -%}
-        {%- if values | reject('equalto', 'null') | list or row | select | list -%}
+        {%- if row | reject('none') | list -%}
             {%- do step.chunks[-1].append('(' ~ values | join(', ') ~ ')') -%}
             {%- set step.size = step.size + step.chunks[-1][-1] | length -%}
         {%- endif -%}

@@ -78,7 +78,7 @@ def _collect(admin: AdminClient, config: dict[str, Any], expected: Rows, left: C
         _row(row["consumer_group"], TopicPartition(row["topic"], partition))
         for row in expected
         if partitions.get(row["topic"]) == []
-        for partition in range(int(row["partitions"]))
+        for partition in range(int(row["partitions"] or 0))
     ]
     if rows and not any(partitions.values()) and not problems:
         problems = [NOTHING]

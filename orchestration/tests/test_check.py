@@ -12,6 +12,7 @@ from rich.console import Console
 from orchestration import check
 from orchestration.collectors import kafka, web
 from orchestration.outcomes import DbtError
+from orchestration.seeds import Finding
 from orchestration.tests.conftest import Receiver
 from orchestration.tests.mock_kafka import OFFSET_FETCH, MockKafka
 from orchestration.tests.test_collectors import Web
@@ -32,6 +33,7 @@ class Place:
         self.tasks = [{"id": n, "state": "RUNNING", "worker_id": "w"} for n in range(2)]
         self.config = {"tasks.max": "2"}
         self.name, self.state = SINK, "RUNNING"
+        self.findings: list[Finding] = []
         self.prefect.says("true")
         for name, value in SECRETS.items():
             patch.setenv(name, value)
@@ -51,7 +53,7 @@ class Place:
             self.connect.says({self.name: {"status": status, "info": {"config": self.config}}})
         console = Console(width=400, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
         with temporary_settings({PREFECT_API_URL: self.prefect.url, PREFECT_API_KEY: "pr3fect-k3y"}):
-            well = check.show_check(console, self.query)
+            well = check.show_check(console, self.query, lambda: self.findings)
         said = console.export_text()
         assert not [secret for secret in (*SECRETS.values(), "pr3fect-k3y") if secret in said]
         lines = [line for line in said.splitlines() if any(s in line for s in ("  ok  ", "FAILED", "not configured"))]
@@ -73,6 +75,7 @@ def test_all_that_is_right_is_ok(place: Place) -> None:
     well, lines = place.run()
     assert well
     assert {what: state for what, (state, _) in lines.items()} == {
+        "seeds": "ok",
         "warehouse (local)": "ok",
         "Kafka brokers": "ok",
         "topic orders": "ok",
@@ -139,6 +142,7 @@ def _aws_out_of_reach(place: Place) -> None:
 @pytest.mark.parametrize(
     ("fault", "what", "said"),
     [
+        (lambda p: p.findings.append(Finding("seeds/x.csv", 3, "[b]bad")), "seeds/x.csv line 3", "[b]bad"),
         (_no_warehouse, "warehouse (local)", "no such account"),
         (lambda p: p.patch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9"), "Kafka brokers", "Connection refused"),
         (lambda p: p.patch.setenv("KAFKA_CONFIG", "s3cr3t"), "Kafka brokers", "KAFKA_CONFIG is not a JSON object"),
