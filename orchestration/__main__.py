@@ -231,6 +231,7 @@ def demo() -> None:
 def serve() -> None:
     """Runs a tick every `evaluation_interval_minutes`, and the batch every night, by the Prefect server of
     PREFECT_API_URL, or one of its own."""
+    prefect_api()  # whose address no retry can correct
     from orchestration.serve import serve_flows
 
     serve_flows()
