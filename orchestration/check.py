@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
-from prefect.settings import get_current_settings
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -20,7 +19,7 @@ from orchestration.credentials import CredentialsError, fetch_snowflake_secret, 
 from orchestration.outcomes import DbtError, WarehouseTaken
 from orchestration.receivers import RECEIVERS
 from orchestration.receivers.clean import plain
-from orchestration.settings import PROJECT_DIR, Settings
+from orchestration.settings import PROJECT_DIR, Settings, prefect_api
 
 Line = tuple[str, str, str]  # connection, state, what works or what to fix
 _OK, _FAILED, _NOT = "ok", "FAILED", "not configured"
@@ -37,9 +36,9 @@ _REMEDIES = {
 
 
 def show_check(console: Console, query: Callable[[], Any], findings: Callable[[], list[seeds.Finding]]) -> bool:
-    """Prints a line for each finding in the seeds and for each connection, of which `query` tries the warehouse's.
+    """Prints a line for each setting that cannot be used, for each finding in the seeds and for each connection.
 
-    Returns whether the seeds are right, and all that is configured works.
+    `query` tries the warehouse. Returns whether settings and seeds are right, and all that is configured works.
     """
     settings = Settings()
     topics, connectors = _seed("expected_topics"), _seed("expected_connectors")
@@ -52,6 +51,7 @@ def show_check(console: Console, query: Callable[[], Any], findings: Callable[[]
     lines += [*_receivers(settings), *_prefect()]
     wrong: list[Line] = [(f"{found.file} line {found.line}", _FAILED, found.text) for found in findings()]
     lines = [*(wrong or [("seeds", _OK, "no mistake was found")]), *lines]
+    lines = [*((problem.variable, _FAILED, str(problem)) for problem in settings.problems), *lines]
     table = Table(box=box.SIMPLE_HEAD, title="Connections", title_justify="left")
     for column in ("connection", "state", "what works, or what to fix"):
         table.add_column(column, overflow="fold", no_wrap=column != "what works, or what to fix")
@@ -166,7 +166,11 @@ def _receivers(settings: Settings) -> Iterator[Line]:
 
 
 def _prefect() -> Iterator[Line]:
-    prefect = get_current_settings().api
+    try:
+        prefect = prefect_api()
+    except ValueError as error:
+        yield "Prefect API", _FAILED, str(error)
+        return
     if prefect.url is None:
         yield "Prefect API", _NOT, "set PREFECT_API_URL to serve; a tick by hand needs none"
         return

@@ -78,14 +78,14 @@ def run_as(info: RunInfo) -> Iterator[None]:
 
 
 def raise_if_broken(outcomes: Iterable[Outcome]) -> None:
-    """Raises DbtError with the text of each broken outcome, once; else DeliveryError where a receiver refused."""
+    """Raises DbtError with the text of each outcome that is broken or refused; DeliveryError if none is broken."""
     outcomes = list(outcomes)
     # One cause breaks several steps.
     broken = {outcome.message: str(outcome) for outcome in reversed(outcomes) if outcome.is_broken}
-    if broken:
-        raise DbtError("\n".join(reversed(broken.values())))
-    if refused := [str(outcome) for outcome in outcomes if outcome.is_refused]:
-        raise DeliveryError("\n".join(refused))
+    refused = [str(outcome) for outcome in outcomes if outcome.is_refused]
+    text = "\n".join([*reversed(broken.values()), *dict.fromkeys(refused)])
+    if text:
+        raise DbtError(text) if broken else DeliveryError(text)
 
 
 def outcomes_of(call: Callable[..., list[Outcome]], title: str, *args: Any, **variables: Any) -> list[Outcome]:

@@ -117,6 +117,7 @@ class Run:
         refused = self.faults.send(self._seconds)
         self._spend(began)
         for outcome in refused:
+            # For the log of the run in Prefect.
             logger.error("%s", outcome)
         # What stopped the monitor of a tick stops its transform too, and is raised once.
         ended = [o for o in [*broken, *wrong, *outcomes, *refused] if o.message not in self._raised]
@@ -145,7 +146,7 @@ def monitor(as_of: str, here: Here | None = None, is_live: bool = True, run: Run
                 f"as-of is {as_of}, before all data: nothing had landed by then, so nothing can be evaluated."
             )
         outcomes += run.step("collect", "collect", as_of) if run.is_live else []
-        found = outcomes_of(run.here.call, "seeds", "seed_findings")
+        found = outcomes_of(run.here.call, "seeds", "wrong_seeds")
         run.faults.report("seeds are wrong", [o for o in found if not o.is_broken], faults.SEEDS_WRONG, "warn")
         outcomes += [outcome for outcome in found if outcome.is_broken]
         outcomes += run.step("dbt build tag:monitoring", "build", "tag:monitoring", as_of)

@@ -93,6 +93,14 @@ def test_all_that_is_right_is_ok(place: Place) -> None:
     assert lines["topic orders"][1] == f"6 partitions; group {GROUP}, committed in 1"
 
 
+def test_a_setting_that_cannot_be_used_is_named(place: Place) -> None:
+    place.patch.setenv("STREAMING_OPS_MIN_EVENTS", "ten")
+    well, lines = place.run()
+    assert not well
+    assert "'ten'" in lines["STREAMING_OPS_MIN_EVENTS"][1]
+    assert lines["Kafka brokers"][0] == "ok"
+
+
 def test_a_group_that_never_committed_may_be_another_ones_name(place: Place) -> None:
     place.patch.setattr(check, "_seed", _seeds(group="another"))
     well, lines = place.run()

@@ -230,7 +230,7 @@ class Here:
         self.asked.append(name)
         if name == "remember":
             self.state["values"][args[0]] = args[1]
-        return {"run_state": self.state, "seed_findings": self.findings, "has_landed": True}.get(name)
+        return {"run_state": self.state, "wrong_seeds": self.findings, "has_landed": True}.get(name)
 
     def step(self, title: str, name: str, *args: Any, **_: Any) -> list[Outcome]:
         self.asked.append(name)
