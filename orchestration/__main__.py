@@ -1,6 +1,5 @@
 """The command line: `python -m orchestration --help`."""
 
-import csv
 import getpass
 import locale
 import logging
@@ -127,6 +126,7 @@ def silence(
     by: Annotated[str | None, typer.Option(help="Who wants it. Default: the user.")] = None,
 ) -> None:
     """Adds a silence to seeds/silences.csv: the next tick takes it from there. Commit it, so that others see it."""
+    from orchestration.seeds import add_row
     from orchestration.settings import PROJECT_DIR
 
     if not entity:
@@ -138,12 +138,8 @@ def silence(
     if not any(re.fullmatch(pattern, name) for name in names):
         raise ValueError(f"No alert is called {alert!r}; they are: {', '.join(names)}.")
     times = (f"{at:%Y-%m-%d %H:%M:%S}" for at in (begin, begin + timedelta(hours=hours)))
-    seed = PROJECT_DIR / "seeds" / "silences.csv"
-    ends_line = seed.read_text("utf-8").endswith("\n")
-    with seed.open("a", newline="", encoding="utf-8") as file:
-        # Not every editor ends the last line.
-        file.write("" if ends_line else "\n")
-        csv.writer(file, lineterminator="\n").writerow([alert, entity, *times, by or getpass.getuser(), comment])
+    row = dict(zip(("starts_at", "ends_at"), times, strict=True)) | {"alert": alert, "entity": entity}
+    add_row(PROJECT_DIR, "silences", row | {"created_by": by or getpass.getuser(), "comment": comment})
     console.print("Added to seeds/silences.csv: the next tick takes it from there. Commit it.")
 
 

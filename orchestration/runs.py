@@ -140,15 +140,16 @@ def monitor(as_of: str, here: Here | None = None, is_live: bool = True, run: Run
     """Collects, evaluates, and sends the notifications that are due."""
     run = run or Run(as_of, here, is_live)
     outcomes = []
+    # Also where the project cannot be parsed: perhaps for a seed.
+    found = outcomes_of(run.here.call, "seeds", "wrong_seeds")
+    run.faults.report("seeds are wrong", [o for o in found if not o.is_broken], faults.SEEDS_WRONG, "warn")
     if run.is_possible:
+        outcomes += [outcome for outcome in found if outcome.is_broken]
         if not (run.is_live or run.here.call("has_landed", as_of)):
             raise DbtError(
                 f"as-of is {as_of}, before all data: nothing had landed by then, so nothing can be evaluated."
             )
         outcomes += run.step("collect", "collect", as_of) if run.is_live else []
-        found = outcomes_of(run.here.call, "seeds", "wrong_seeds")
-        run.faults.report("seeds are wrong", [o for o in found if not o.is_broken], faults.SEEDS_WRONG, "warn")
-        outcomes += [outcome for outcome in found if outcome.is_broken]
         outcomes += run.step("dbt build tag:monitoring", "build", "tag:monitoring", as_of)
         outcomes += _not_evaluated(outcomes)
         outcomes += run.deliver() if any(outcome.is_alert for outcome in outcomes) else []

@@ -151,6 +151,18 @@ def rows(project_dir: Path, name: str) -> list[dict[str, str]]:
     return [row.cells for row in seed.rows if row.line not in malformed]
 
 
+def add_row(project_dir: Path, name: str, cells: dict[str, str]) -> None:
+    """Appends a row to a seed, in the order of its header."""
+    file = project_dir / "seeds" / f"{name}.csv"
+    text = file.read_bytes().decode("utf-8-sig")
+    header = [column.strip().lower() for column in next(csv.reader(io.StringIO(text, newline="")), [])]
+    row = io.StringIO()
+    csv.writer(row, lineterminator="\n").writerow([cells.get(column, "") for column in header])
+    # Not every editor ends the last line.
+    with file.open("a", encoding="utf-8", newline="") as end:
+        end.write(row.getvalue() if text.endswith("\n") else f"\n{row.getvalue()}")
+
+
 def findings(project_dir: Path, receivers: Collection[str], alerts: Collection[Alert] | None) -> list[Finding]:
     """All that is wrong, by file and line. `alerts` is None where the project cannot be parsed."""
     seeds = {name: _Seed(project_dir, name) for name in _column_types(project_dir)}

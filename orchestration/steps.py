@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -23,6 +24,7 @@ __all__ = ["scrubbed"]  # for warm.py, which imports nothing of dbt before
 logger = logging.getLogger(__name__)
 PREPARED = "resource_type:seed tag:staging"
 _open = ExitStack()
+_broken_seeds: list[Outcome] = []
 
 
 @cache
@@ -39,7 +41,10 @@ def project() -> Dbt:
     is_loaded = "select {{ load_relation(ref('fct_orders')) is not none }} as is_loaded {{ check_session() }}"
     dbt().run_operation("create_landing_tables", as_of)
     dbt().forget()
-    raise_if_broken(dbt().build(PREPARED, as_of))
+    outcomes = dbt().build(PREPARED, as_of)
+    # A seed that cannot be loaded stays as it was, and is reported by itself.
+    _broken_seeds.extend(outcome for outcome in outcomes if outcome.is_broken and outcome.resource_type == "seed")
+    raise_if_broken(outcome for outcome in outcomes if outcome not in _broken_seeds)
     if not dbt().query(is_loaded, as_of)[0]["is_loaded"]:
         raise_if_broken(dbt().build("tag:streaming", as_of))
     return dbt()
@@ -232,8 +237,11 @@ def seed_findings() -> list[seeds.Finding]:
 
 
 def wrong_seeds() -> list[Outcome]:
-    """The same as outcomes, for the receivers."""
-    return [Outcome(f"{f.file} line {f.line}", "seed", "finding", f.text) for f in seed_findings()]
+    """The same as outcomes, for the receivers; and each seed that cannot be loaded for another reason."""
+    found = seed_findings()
+    files = {finding.file for finding in found}
+    broken = [replace(o, status="finding") for o in _broken_seeds if f"seeds/{o.name}.csv" not in files]
+    return [*(Outcome(f"{f.file} line {f.line}", "seed", "finding", f.text) for f in found), *broken]
 
 
 def show_check() -> bool:

@@ -266,7 +266,7 @@ def test_a_warehouse_out_of_reach_is_one_fault_and_asked_once(
     for at in (T1, T2):
         with pytest.raises(DbtError, match="250001"):
             runs.tick(at, here)
-    assert here.asked == ["run_state"] * 2
+    assert here.asked == ["run_state", "wrong_seeds"] * 2
     assert _kinds(webhook) == [("monitor-streaming failed", "firing")]
 
 

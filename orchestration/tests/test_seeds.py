@@ -114,6 +114,15 @@ def test_a_time_may_have_an_offset_or_blanks(cell: str, project: Path) -> None:
     assert _found(project) == []
 
 
+def test_a_row_is_added_by_the_header(project: Path) -> None:
+    file = project / "seeds" / "silences.csv"
+    file.write_bytes("\ufeffComment ,alert,entity,ends_at,starts_at,created_by".encode())
+    cells = {"alert": "partition_*", "starts_at": "2026-03-02", "ends_at": "2026-03-03", "comment": "é, ü"}
+    seeds.add_row(project, "silences", cells)
+    assert _found(project) == []
+    assert seeds.rows(project, "silences") == [cells | {"entity": "", "created_by": ""}]
+
+
 # As spreadsheets save them: a byte order mark, CRLF, blanks, empty rows, and the columns in another order.
 MESSY = {
     "expected_topics": "\ufefftopic, partitions ,Connector,consumer_group\r\n orders ,6 ,snowflake-orders-sink,"

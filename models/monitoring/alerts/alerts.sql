@@ -149,8 +149,9 @@ alerts as (
         episodes.*,
         newest.evaluated_at,
         results.level,
-        results.open_level,
-        results.open_count,
+        -- Results from before there was muting had neither.
+        coalesce(results.open_level, results.level) as open_level,
+        coalesce(results.open_count, results.row_count) as open_count,
         results.row_count,
         results.failing_rows
     from episodes
@@ -159,7 +160,7 @@ alerts as (
         on episodes.alert = results.node and episodes.last_seen_at = results.run_at
     qualify
         row_number() over (
-            partition by episodes.alert, episodes.opened_at order by results.level desc nulls last, results.open_level desc nulls last
+            partition by episodes.alert, episodes.opened_at order by results.level desc nulls last, coalesce(results.open_level, results.level) desc nulls last
         ) = 1
 
 )

@@ -106,7 +106,7 @@ told_runs as (
         notifications.alert,
         notifications.opened_at,
         results.failing_rows,
-        results.open_count
+        coalesce(results.open_count, results.row_count) as open_count
     from routed
     inner join notifications
         on
