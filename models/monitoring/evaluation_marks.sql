@@ -35,7 +35,7 @@ older_history as (
     select timestamp as evaluated_at
     from {{ history }}
     where timestamp < {{ timestamp_literal(as_of_instant() - look_back) }}
-    limit 1
+    limit 1  -- noqa: AM09
 
 ),
 
