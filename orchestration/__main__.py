@@ -192,10 +192,9 @@ def demo() -> None:
 
     console.print("Loading dbt ...")
     now = datetime.now(UTC).replace(microsecond=0, tzinfo=None)
-    healthy_at, faulty_at = now - _FAULT_LASTS, now
     with session("demo") as here:
-        last = here.call("last_collected")
-        if last is None or healthy_at - last >= _STREAM_GOES_ON:
+        last, faulty_at = here.call("last_collected"), now
+        if healthy_at := _healthy_at(last, now):
             _headline(f"1. {'More' if last else 'A week of'} orders arrive, as the Snowflake sink connector lands them")
             here.call("produce", _iso(healthy_at))
             console.print("Loading them into ANALYTICS.FCT_ORDERS ...")
@@ -291,6 +290,12 @@ def _run(what: str, flow: str, given: str | None) -> None:
             here.open()
         options = {"is_live": is_now(given)} if what in ("tick", "monitor") else {}
         getattr(runs, what)(as_of, here, **options)
+
+
+def _healthy_at(last: datetime | None, now: datetime) -> datetime | None:
+    """When the healthy stretch of a demo ends, if there is time for one between the stream's end and now."""
+    healthy_at = now - _FAULT_LASTS
+    return healthy_at if last is None or healthy_at - last >= _STREAM_GOES_ON else None
 
 
 def _minutes(duration: timedelta) -> str:

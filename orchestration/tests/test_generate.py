@@ -1,10 +1,16 @@
 """The generated stream is a function of its seed, however it is cut, and has the connector's shape."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from orchestration import __main__ as command_line
 from orchestration.tests.conftest import T0, Warehouse
 
 RECORDS = """
@@ -82,6 +88,34 @@ def test_records_land_after_they_were_created_and_in_the_order_of_their_offsets(
     assert warehouse.sql(order) == [(0,)]
 
 
-def test_a_stretch_that_ends_before_it_begins_is_refused(warehouse: Warehouse) -> None:
-    with pytest.raises(RuntimeError, match="already reaches to"):
-        warehouse.produce(T0)
+def test_a_stream_that_has_reached_its_end_lands_nothing(warehouse: Warehouse) -> None:
+    landed = "select count(*) from STREAMING.ORDER_EVENTS"
+    before = warehouse.sql(landed)
+    for until in (T0, "2026-03-02T11:00:00Z"):
+        warehouse.produce(until)
+    assert warehouse.sql(landed) == before
+
+
+def test_nothing_is_produced_for_the_future(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    @contextmanager
+    def session(*_: Any, **__: Any) -> Iterator[Any]:
+        yield SimpleNamespace(call=lambda step, until, **_: asked.append(until))
+
+    monkeypatch.setattr(command_line, "session", session)
+    command_line.produce(f"{datetime.now(UTC) + timedelta(minutes=4):%Y-%m-%dT%H:%M:%SZ}")
+    assert asked[0] <= f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+@pytest.mark.parametrize(
+    ("minutes_ago", "healthy_minutes_ago"), [(None, 12), (30, 12), (22, 12), (21, None), (0, None), (-10, None)]
+)
+def test_a_demo_has_a_healthy_stretch_where_there_is_time(
+    minutes_ago: int | None, healthy_minutes_ago: int | None
+) -> None:
+    now = datetime(2026, 3, 2, 12)
+    last, healthy_at = (
+        None if ago is None else now - timedelta(minutes=ago) for ago in (minutes_ago, healthy_minutes_ago)
+    )
+    assert command_line._healthy_at(last, now) == healthy_at
