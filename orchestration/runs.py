@@ -97,7 +97,7 @@ class Run:
     def step(self, title: str, name: str, *args: Any, **variables: Any) -> list[Outcome]:
         return self.here.step(title, name, *args, **variables)
 
-    def deliver(self) -> list[Outcome]:
+    def _deliver(self) -> list[Outcome]:
         began = time.monotonic()
         outcomes = self.step("send notifications", "deliver", self.as_of, self._seconds)
         self._spend(began)
@@ -107,11 +107,14 @@ class Run:
         return outcomes
 
     def end(self, name: str, outcomes: list[Outcome]) -> None:
-        """Reports what could not be done, and raises it, and what was refused. A firing alert is no fault."""
+        """Sends what is due of the alerts. Reports and raises what could not be done. A firing alert is no fault."""
+        # Without the marks of this run nobody would know what was sent before.
+        if any(_is_judged(outcome) for outcome in outcomes):
+            outcomes = outcomes + self._deliver()
         wrong = [Outcome(p.variable, "setting", "error", str(p)) for p in Settings().problems]
         self.faults.report("settings are wrong", wrong, faults.SETTINGS_WRONG)
         broken = [outcome for outcome in [*self._problems, *outcomes] if outcome.is_broken]
-        blind = [o.name for o in outcomes if o.is_alert and o.status not in ("pass", "warn", "fail")]
+        blind = [o.name for o in outcomes if o.is_alert and not _is_judged(o)]
         self.faults.report(f"{name} failed", broken, blind=blind)
         began = time.monotonic()
         refused = self.faults.send(self._seconds)
@@ -152,7 +155,6 @@ def monitor(as_of: str, here: Here | None = None, is_live: bool = True, run: Run
         outcomes += run.step("collect", "collect", as_of) if run.is_live else []
         outcomes += run.step("dbt build tag:monitoring", "build", "tag:monitoring", as_of)
         outcomes += _not_evaluated(outcomes)
-        outcomes += run.deliver() if any(outcome.is_alert for outcome in outcomes) else []
     run.end("monitor-streaming", outcomes)
 
 
@@ -198,17 +200,22 @@ def nightly(as_of: str, here: Here | None = None) -> None:
     if run.is_possible:
         outcomes += run.step("dbt build tag:batch", "build", "tag:batch", as_of, "pending_days", 0)
         if run.here.call("is_monitored"):
-            outcomes += run.step("dbt build record_completeness", "build", "record_completeness+1", as_of, nightly=True)
+            # With the marks, for alerts are judged as of these.
+            select = "evaluation_marks record_completeness+1"
+            outcomes += run.step("dbt build record_completeness", "build", select, as_of, nightly=True)
         else:
             logger.info("No losses are looked for: nothing was monitored yet. A tick comes first.")
         outcomes += run.step("apply retention", "apply_retention", as_of)
     run.end("nightly-batch", outcomes)
 
 
+def _is_judged(outcome: Outcome) -> bool:
+    return outcome.is_alert and outcome.status in ("pass", "warn", "fail")
+
+
 def _not_evaluated(outcomes: Iterable[Outcome]) -> list[Outcome]:
     """A tick that judges no alert is a failure, also where dbt is content: nobody would be notified of anything."""
-    is_judged = any(outcome.is_alert and outcome.status in ("pass", "warn", "fail") for outcome in outcomes)
-    if is_judged or any(outcome.is_broken for outcome in outcomes):
+    if any(_is_judged(outcome) or outcome.is_broken for outcome in outcomes):
         return []
     return [Outcome("alerts", "run", "error", "No alert was evaluated: dbt selected none. Look at dbt_project.yml.")]
 
