@@ -9,7 +9,9 @@ with the same deduplication key.
 import hashlib
 import json
 import logging
+import re
 import socket
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -25,6 +27,7 @@ from orchestration.settings import Settings, log_dir, log_file
 logger = logging.getLogger(__name__)
 _REPEATED = timedelta(hours=4)
 _MOST_ENTITIES, _MOST_CAUSES = 20, 50
+_WORDS = 40  # characters
 _MOST_TEXT = 5000  # characters of a Prefect variable
 
 RUN_FAILED = (
@@ -40,15 +43,16 @@ SETTINGS_WRONG = (
     "First command: `python -m orchestration check`."
 )
 SEEDS_WRONG = (
-    "A seed or a limit does not do what somebody wanted. The tick goes on without it. "
+    "A row in seeds/ or a limit in dbt_project.yml has a mistake, and has no effect or not the intended one. "
     "First command: `python -m orchestration check`."
 )
 CLOCK_WRONG = (
-    "This warehouse has evaluations of the future: the clock of a machine that ran a tick was wrong, or the clock of "
-    "this one is. Alerts are judged by the evaluations up to now. First command: `date -u`, on each machine that runs "
+    "This warehouse has evaluations dated later than now: the clock of a machine that ran a tick was wrong, or this "
+    "machine's is. Alerts are judged by the evaluations up to now. First command: `date -u`, on each machine that runs "
     "ticks."
 )
-VIEWS_WRONG = "Views of ANALYTICS and MONITORING showed less than there is, until this run built them again."
+VIEWS_WRONG = "Views of ANALYTICS and MONITORING returned no rows, or only a sample, until this run rebuilt them."
+SKIPPED = "Ticks are skipped: nothing is evaluated meanwhile. First command: end what uses the warehouse."
 State = dict[str, dict[str, Any]]  # by fault: is_open, opened_at, stored_at, and by receiver what was sent
 
 
@@ -114,6 +118,8 @@ class Faults:
         self._causes: dict[str, set[str]] = {}
         self._accepted: set[str] = set()
         self._refused: dict[str, list[str]] = {}
+        self._tried: set[tuple[str, str]] = set()
+        self._silent: set[str] = set()
 
     def report(
         self,
@@ -140,7 +146,9 @@ class Faults:
         for receiver in configured(self._settings):
             sent = fault["sent"].get(receiver)
             kind = self._kind(sent, self._causes[name], severity) if problems else "resolved" if sent else None
-            if kind and receiver != spared:
+            # What this tick tried already, and a receiver that did not answer, are for the next one.
+            is_over = (name, receiver) in self._tried or receiver in self._silent
+            if kind and receiver != spared and not is_over:
                 self._due.append(self._notification(receiver, name, kind, severity, meaning, problems, blind))
 
     def receiver(self, outcome: Outcome) -> None:
@@ -151,29 +159,39 @@ class Faults:
             self._accepted.add(outcome.name)
 
     def send(self, seconds: float) -> list[Outcome]:
-        """Sends what is due, within so many seconds, and keeps that. Returns each receiver that refused something."""
+        """Sends what is due, within so many seconds in all, and keeps that. Returns each receiver that refused."""
+        end = time.monotonic() + seconds
         self._send(seconds)
-        # Its own trouble a receiver cannot be sent; the others can.
-        for receiver in self._refused.keys() | self._accepted | {_receiver_of(name) for name in self._known} - {""}:
-            problems = self._refused.get(receiver, [])
-            is_known_good = receiver in self._accepted or receiver not in configured(self._settings)
-            if problems or is_known_good:
-                wrong = [Outcome(receiver, "receiver", "refused", problem) for problem in problems]
-                self.report(f"{receiver}{_REFUSES}", wrong, RECEIVER_REFUSES, spared=receiver)
-        self._send(seconds)
-        refused = [Outcome(name, "receiver", "refused", "\n".join(said)) for name, said in self._refused.items()]
+        # A receiver that refuses cannot be sent its own problem; the others are sent it, and may refuse in turn.
+        for _ in configured(self._settings):
+            self._report_receivers()
+            if not self._due:
+                break
+            self._send(max(1, end - time.monotonic()))
+        if self._is_changed:
+            self._keep()
+        refused = [Outcome(n, "receiver", "refused", "\n".join(dict.fromkeys(p))) for n, p in self._refused.items()]
         self._accepted, self._refused = set(), {}
         return refused
 
+    def _report_receivers(self) -> None:
+        mine = set(configured(self._settings))
+        for receiver in self._refused.keys() | self._accepted | {_receiver_of(name) for name in self._known} - {""}:
+            problems = self._refused.get(receiver, [])
+            if problems or receiver in self._accepted or receiver not in mine:
+                wrong = [Outcome(receiver, "receiver", "refused", problem) for problem in problems]
+                self.report(f"{receiver}{_REFUSES}", wrong, RECEIVER_REFUSES, spared=receiver)
+
     def _send(self, seconds: float) -> None:
         due, self._due = self._due, []
+        self._tried |= {(n.alert, n.receiver) for n in due}
         for answer in send_all(due, self._settings, seconds) if due else ():
             self._note(answer)
-        if self._is_changed:
-            self._keep()
 
     def _note(self, answer: Answer) -> None:
         notification = answer.notification
+        if not answer.certain:
+            self._silent.add(notification.receiver)
         if not answer.accepted:
             self._refused.setdefault(notification.receiver, []).append(answer.problem or "")
             return
@@ -191,7 +209,11 @@ class Faults:
         }
 
     def _touch(self, fault: dict[str, Any]) -> None:
-        fault["stored_at"] = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"
+        """Later than all that is known: a state that a wrong clock has dated in the future must not win."""
+        newest = max((f["stored_at"] for f in self._known.values() if "stored_at" in f), default="")
+        now = datetime.now(UTC).replace(tzinfo=None)
+        after = datetime.fromisoformat(newest) + timedelta(microseconds=1) if newest else now
+        fault["stored_at"] = f"{max(now, after):%Y-%m-%dT%H:%M:%S.%f}"
         self._is_changed = True
 
     def _keep(self) -> None:
@@ -267,8 +289,9 @@ def _receiver_of(name: str) -> str:
 
 
 def _digest(outcome: Outcome) -> str:
-    """Of the part that is broken, not of the text: that may have times in it."""
-    return hashlib.sha256(f"{outcome.resource_type} {outcome.name}".encode()).hexdigest()[:8]
+    """Of the part that is broken. Of a whole run also of the first words, without figures: those may be times."""
+    words = re.sub(r"[\W\d_]+", " ", outcome.message)[:_WORDS] if outcome.resource_type == "run" else ""
+    return hashlib.sha256(f"{outcome.resource_type} {outcome.name} {words}".encode()).hexdigest()[:8]
 
 
 def _parsed(text: str | None) -> State:
@@ -279,7 +302,7 @@ def _parsed(text: str | None) -> State:
     except ValueError:
         return state
     for name, fault in found.items() if isinstance(found, dict) else ():
-        with suppress(KeyError, TypeError, ValueError, AttributeError):
+        with suppress(KeyError, TypeError, ValueError, AttributeError, OverflowError):
             sent = {
                 receiver: {
                     "at": datetime.fromisoformat(known["at"]).astimezone(UTC).isoformat(),
@@ -292,7 +315,7 @@ def _parsed(text: str | None) -> State:
             state[name] = {
                 "is_open": bool(fault["is_open"]),
                 "opened_at": f"{opened_at:%Y-%m-%dT%H:%M:%SZ}",
-                "stored_at": str(fault["stored_at"]),
+                "stored_at": f"{datetime.fromisoformat(fault['stored_at']):%Y-%m-%dT%H:%M:%S.%f}",
                 "sent": sent,
             }
     return state

@@ -22,7 +22,7 @@ from prefect.states import Cancelled, Completed, Failed
 from prefect.utilities.urls import url_for
 
 from orchestration import dead_runs, runs
-from orchestration.faults import Faults, File, PrefectVariable, Store
+from orchestration.faults import RUN_FAILED, SKIPPED, Faults, File, PrefectVariable, Store
 from orchestration.outcomes import (
     DbtError,
     DeliveryError,
@@ -47,6 +47,8 @@ TAGS = ["streaming-ops"]
 HAS_BEGUN = Event()  # a run of this process has got past Prefect's beginning
 SESSIONS: dict[str, Session] = {}  # by flow run, for whoever cancels it
 _MOST = 2000  # characters of a state's message
+_MOST_SKIPS = 3
+_skips: list[str] = []  # ticks in a row that did not get the warehouse, in this process
 
 
 def _named(what: str) -> Callable[[], str]:
@@ -88,7 +90,7 @@ def monitor_streaming(as_of: str | None = None) -> State:
     description="The second half of a tick: brings FCT_ORDERS up to date, if records are pending.",
 )
 def streaming_dbt_transform(as_of: str | None = None) -> State:
-    return _run("transform", runs.transform, as_of)
+    return _run("transform", partial(runs.transform, is_live=is_now(as_of)), as_of)
 
 
 @_flow(
@@ -97,7 +99,7 @@ def streaming_dbt_transform(as_of: str | None = None) -> State:
     description="Rebuilds the closed days that late data touched, looks for losses, and applies the retention.",
 )
 def nightly_batch(as_of: str | None = None) -> State:
-    return _run("nightly", runs.nightly, as_of)
+    return _run("nightly", partial(runs.nightly, is_live=is_now(as_of)), as_of)
 
 
 def _run(what: str, run: Callable[..., None], as_of: str | None, is_frequent: bool = False) -> State:
@@ -134,15 +136,15 @@ def _run(what: str, run: Callable[..., None], as_of: str | None, is_frequent: bo
                 here.open()
                 dead_runs.end(here.dead_runs)
             run(as_of, _Shown(here))
+            _skips.clear()
             state = Completed(message="All steps completed.")
         except WarehouseTaken as taken:
             if is_scheduled:
+                _report_skips(what, as_of, taken)
                 return _skipped(str(taken))
             if deployment.id:
                 # A night that never gets its turn is a fault; by hand, whoever typed it sees it.
-                found = Faults(as_of, _STORES)
-                found.report(f"{flow_run.flow_name or what} failed", [Outcome(what, "run", "error", str(taken))])
-                found.send(DEADLINE)
+                _report(f"{flow_run.flow_name or what} failed", what, as_of, taken)
             state = Failed(message=str(taken)[:_MOST])
         except RunCancelled as cancelled:
             return Cancelled(message=str(cancelled))
@@ -153,6 +155,19 @@ def _run(what: str, run: Callable[..., None], as_of: str | None, is_frequent: bo
         if is_frequent:
             _leave_artifacts(here, as_of, state)
         return state
+
+
+def _report(name: str, what: str, as_of: str, taken: WarehouseTaken, meaning: str = RUN_FAILED) -> None:
+    faults = Faults(as_of, _STORES)
+    faults.report(name, [Outcome(what, "run", "error", str(taken))], meaning)
+    faults.send(DEADLINE)
+
+
+def _report_skips(what: str, as_of: str, taken: WarehouseTaken) -> None:
+    """One skipped tick is no fault: the next one does its work. Several in a row leave nobody who watches."""
+    _skips.append(as_of)
+    if len(_skips) >= _MOST_SKIPS:
+        _report("ticks are skipped", what, as_of, taken, SKIPPED)
 
 
 def _skipped(why: str) -> State:

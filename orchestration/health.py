@@ -32,9 +32,10 @@ select
 _EVALUATED = """
 select
     max(run_at) as evaluated_at,
-    {{ dbt.datediff('max(run_at)', as_of(), 'second') }} > {{ var('monitoring_stale_warn_seconds') }} as is_stale
+    {{ dbt.datediff('max(run_at)', as_of(), 'second') }} > {{ var('monitoring_stale_warn_seconds') }} as is_stale,
+    (select max(as_of) from {{ ref('evaluation_marks') }}) as last_as_of
 from {{ source('monitoring', 'test_results') }}
-where level is not null
+where level is not null and run_at <= {{ as_of() }}
 """
 
 # What is open, and what was resolved in the last day.
@@ -118,12 +119,17 @@ def _state(row: dict[str, Any]) -> tuple[str, str]:
     return (f"{state}, muted", "dim") if row["muted_by"] else (state, style)
 
 
+def _ago(seconds: int) -> str:
+    """Nothing for a load that is later than the moment that was asked for."""
+    return f" ({seconds} s before)" if seconds >= 0 else ""
+
+
 def _orders_line(facts: dict[str, Any]) -> str:
     if facts["loaded_at"] is None:
         return "ANALYTICS.FCT_ORDERS is empty."
     return (
-        f"ANALYTICS.FCT_ORDERS: {int(facts['orders']):,} orders, loaded {facts['loaded_at']} UTC "
-        f"({int(facts['age_seconds'])} s before), newest record landed {str(facts['landed_at'])[:19]} UTC; "
+        f"ANALYTICS.FCT_ORDERS: {int(facts['orders']):,} orders, loaded {facts['loaded_at']} UTC"
+        f"{_ago(int(facts['age_seconds']))}, newest record landed {str(facts['landed_at'])[:19]} UTC; "
         f"{int(facts['pending']):,} records pending, {int(facts['rejected']):,} rejected."
     )
 
@@ -186,6 +192,12 @@ def show_alerts(dbt: "Dbt", as_of: str, console: Console) -> bool:
         console.print(
             f"Nothing was evaluated {since}: what follows may be over, and what is new is not in it. "
             "First command: `python -m orchestration tick`, or see why the schedule does not run it."
+        )
+    if newest["last_as_of"] and is_known and newest["last_as_of"] < newest["evaluated_at"]:
+        is_known = False
+        console.print(
+            f"The last tick evaluated {newest['last_as_of']} UTC (`--as-of`): what follows is as of then. "
+            "First command: `python -m orchestration tick`."
         )
     if not rows:
         console.print("No alert is open, and none was in the last day.")

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 _DUE = """
 select * from {{ ref('pending_notifications') }}
 where receiver in ('{{ var("receivers") | join("', '") }}')
+{% if var('spare_orphans') %}and (model is not null or kind <> 'resolved'){% endif %}
 order by receiver, severity, alert, opened_at
 """
 
@@ -32,13 +33,14 @@ def configured(settings: Settings) -> list[str]:
     return [name for name, receiver in RECEIVERS.items() if receiver.is_configured(settings)] or ["log"]
 
 
-def deliver(dbt: "Dbt", as_of: str, seconds: float = DEADLINE) -> list[Outcome]:
+def deliver(dbt: "Dbt", as_of: str, seconds: float = DEADLINE, spare_orphans: bool = False) -> list[Outcome]:
     """Sends what is due of the alerts, for so many seconds at the most; returns an outcome for each receiver.
 
+    `spare_orphans`: an alert whose test or route is gone is not resolved.
     Raises DbtError if the warehouse cannot say what is due.
     """
     settings = Settings()
-    rows = dbt.query(_DUE, as_of, receivers=configured(settings))
+    rows = dbt.query(_DUE, as_of, receivers=configured(settings), spare_orphans=spare_orphans)
     if not rows:
         return []
     meanings = dbt.alerts()

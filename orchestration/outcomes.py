@@ -52,7 +52,8 @@ class Outcome:
         return self.status == "refused"
 
     def __str__(self) -> str:
-        return self.message if self.is_refused else f"{self.resource_type} {self.name} ({self.status}): {self.message}"
+        speaks = self.is_refused or self.resource_type == "setting"
+        return self.message if speaks else f"{self.resource_type} {self.name} ({self.status}): {self.message}"
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,16 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from orchestration import faults
+from orchestration import faults, seeds
 from orchestration.faults import Faults
 from orchestration.outcomes import DbtError, Outcome, RunCancelled, WarehouseTaken, outcomes_of, raise_if_broken
-from orchestration.receivers.base import DEADLINE
-from orchestration.settings import Settings, evaluation_interval
+from orchestration.receivers import DEADLINE, RECEIVERS
+from orchestration.settings import PROJECT_DIR, Settings, evaluation_interval
 
 logger = logging.getLogger(__name__)
-_LEAST_SECONDS = 5  # for the receivers that have no part in it that others took all the time
-_VIEWS = "Views showed nothing, or only a sample: somebody built them with --empty or --sample. They were built again."
+_LEAST_SECONDS = 5  # each receiver gets at least this long, even if others used up the deadline
+_VIEWS = "Somebody built views with --empty or --sample: they returned no rows, or only a sample. They were rebuilt."
+_SEEDS = "seeds are wrong"
 
 
 class Here(Protocol):
@@ -70,7 +71,8 @@ class Run:
     """The beginning and the end that all runs have. The two runs of a tick share one."""
 
     def __init__(self, as_of: str, here: Here | None = None, is_live: bool = True) -> None:
-        """`is_live`: `as_of` is now. Only then is anything collected, and the clock compared."""
+        """`is_live`: `as_of` is now. Only then is anything collected, and only then are faults reported: who asks for
+        another moment sees how it ends."""
         self.as_of, self.here, self.is_live = as_of, here or InProcess(), is_live
         self._seconds = float(DEADLINE)
         self._problems: list[Outcome] = []
@@ -90,9 +92,12 @@ class Run:
         stored = state.get("values", {}).get("faults")
         warehouse = [_Warehouse(self.here, stored)] if self.is_possible else []
         self.faults = Faults(as_of, [*warehouse, *self.here.stores])
-        self.faults.report("Prefect API does not answer", self.here.problems)
+        self._report("Prefect API does not answer", self.here.problems)
+        self._report("ticks are skipped", [])
         if self.is_possible:
-            self._find(state)
+            repaired = [Outcome("views", "run", "finding", _VIEWS)] if state["repaired"] else []
+            self._report("views returned no rows", [*repaired, *state["broken"]], faults.VIEWS_WRONG, "warn")
+            self._report("clock is wrong", _ahead(as_of, state["evaluated_at"]), faults.CLOCK_WRONG, "warn")
 
     def step(self, title: str, name: str, *args: Any, **variables: Any) -> list[Outcome]:
         return self.here.step(title, name, *args, **variables)
@@ -112,10 +117,11 @@ class Run:
         if any(_is_judged(outcome) for outcome in outcomes):
             outcomes = outcomes + self._deliver()
         wrong = [Outcome(p.variable, "setting", "error", str(p)) for p in Settings().problems]
-        self.faults.report("settings are wrong", wrong, faults.SETTINGS_WRONG)
-        broken = [outcome for outcome in [*self._problems, *outcomes] if outcome.is_broken]
+        self._report("settings are wrong", wrong, faults.SETTINGS_WRONG)
+        known = {outcome.message for outcome in wrong}
+        broken = [o for o in [*self._problems, *outcomes] if o.is_broken and o.message not in known]
         blind = [o.name for o in outcomes if o.is_alert and not _is_judged(o)]
-        self.faults.report(f"{name} failed", broken, blind=blind)
+        self._report(f"{name} failed", broken, blind=blind)
         began = time.monotonic()
         refused = self.faults.send(self._seconds)
         self._spend(began)
@@ -127,12 +133,24 @@ class Run:
         self._raised |= {outcome.message for outcome in ended if outcome.is_broken or outcome.is_refused}
         raise_if_broken(ended)
 
-    def _find(self, state: dict[str, Any]) -> None:
-        """What is wrong and keeps no run from its work."""
-        repaired = [Outcome("views", "run", "finding", _VIEWS)] if state["repaired"] else []
-        self.faults.report("views showed nothing", repaired, faults.VIEWS_WRONG, "warn")
+    def check_seeds(self) -> list[Outcome]:
+        """Reports what is wrong with the seeds. Returns that it could not be found out."""
+        if self.is_possible:
+            found = outcomes_of(self.here.call, "seeds", "wrong_seeds")
+        else:
+            # Without dbt, which perhaps cannot read one of them.
+            wrong = seeds.findings(PROJECT_DIR, RECEIVERS, None)
+            found = [Outcome(f"{f.file} line {f.line}", "seed", "finding", f.text) for f in wrong]
+        for outcome in found:
+            logger.warning("%s: %s", outcome.name, outcome.message)
+        broken = [outcome for outcome in found if outcome.is_broken]
+        if not broken:
+            self._report(_SEEDS, found, faults.SEEDS_WRONG, "warn")
+        return broken
+
+    def _report(self, *args: Any, **more: Any) -> None:
         if self.is_live:
-            self.faults.report("clock is wrong", _ahead(self.as_of, state["evaluated_at"]), faults.CLOCK_WRONG, "warn")
+            self.faults.report(*args, **more)
 
     def _spend(self, began: float) -> None:
         """All deliveries of a tick have one deadline: the transform waits for them."""
@@ -142,12 +160,8 @@ class Run:
 def monitor(as_of: str, here: Here | None = None, is_live: bool = True, run: Run | None = None) -> None:
     """Collects, evaluates, and sends the notifications that are due."""
     run = run or Run(as_of, here, is_live)
-    outcomes = []
-    # Also where the project cannot be parsed: perhaps for a seed.
-    found = outcomes_of(run.here.call, "seeds", "wrong_seeds")
-    run.faults.report("seeds are wrong", [o for o in found if not o.is_broken], faults.SEEDS_WRONG, "warn")
+    outcomes = run.check_seeds()
     if run.is_possible:
-        outcomes += [outcome for outcome in found if outcome.is_broken]
         if not (run.is_live or run.here.call("has_landed", as_of)):
             raise DbtError(
                 f"as-of is {as_of}, before all data: nothing had landed by then, so nothing can be evaluated."
@@ -158,9 +172,9 @@ def monitor(as_of: str, here: Here | None = None, is_live: bool = True, run: Run
     run.end("monitor-streaming", outcomes)
 
 
-def transform(as_of: str, here: Here | None = None, run: Run | None = None) -> None:
+def transform(as_of: str, here: Here | None = None, is_live: bool = True, run: Run | None = None) -> None:
     """Brings FCT_ORDERS up to date, if enough records are pending."""
-    run = run or Run(as_of, here, is_live=False)
+    run = run or Run(as_of, here, is_live)
     least, outcomes = Settings().streaming_ops_min_events, []
     if run.is_possible:
         outcomes = run.step("dbt build tag:streaming", "build", "tag:streaming", as_of, "waiting_records", least)
@@ -187,15 +201,15 @@ def tick(as_of: str, here: Here | None = None, is_live: bool = True) -> None:
             problems.append(error)
     if problems:
         raise problems[0] if len(problems) == 1 else DbtError("\n".join(map(str, problems)))
-    if heartbeat := Settings().heartbeat_url:
+    if is_live and (heartbeat := Settings().heartbeat_url):
         from orchestration.receivers import ping
 
         ping(heartbeat)
 
 
-def nightly(as_of: str, here: Here | None = None) -> None:
+def nightly(as_of: str, here: Here | None = None, is_live: bool = True) -> None:
     """Rebuilds the closed days that late data touched, until none is left; looks for losses; applies the retention."""
-    run = Run(as_of, here, is_live=False)
+    run = Run(as_of, here, is_live)
     outcomes = []
     if run.is_possible:
         outcomes += run.step("dbt build tag:batch", "build", "tag:batch", as_of, "pending_days", 0)

@@ -42,9 +42,11 @@ def project() -> Dbt:
     dbt().run_operation("create_landing_tables", as_of)
     dbt().forget()
     outcomes = dbt().build(PREPARED, as_of)
-    # A seed that cannot be loaded stays as it was, and is reported by itself.
-    _broken_seeds.extend(outcome for outcome in outcomes if outcome.is_broken and outcome.resource_type == "seed")
-    raise_if_broken(outcome for outcome in outcomes if outcome not in _broken_seeds)
+    # A seed that cannot be loaded stays as it was, if it ever was, and is reported by itself.
+    wrong = [outcome for outcome in outcomes if outcome.is_broken and outcome.resource_type == "seed"]
+    raise_if_broken(outcome for outcome in wrong if not _is_built(outcome.name, as_of))
+    _broken_seeds.extend(wrong)
+    raise_if_broken(outcome for outcome in outcomes if outcome not in wrong)
     if not dbt().query(is_loaded, as_of)[0]["is_loaded"]:
         raise_if_broken(dbt().build("tag:streaming", as_of))
     return dbt()
@@ -74,31 +76,47 @@ def release() -> None:
 
 
 def run_state(as_of: str) -> dict[str, Any]:
-    """What earlier runs remember: `values` by name; `evaluated_at`, the newest evaluation of any alert; and `repaired`,
-    whether somebody had built views that show nothing, or only a sample, and that were built again just now."""
+    """What earlier runs remember: `values` by name; `evaluated_at`, the newest evaluation of any alert; `repaired`,
+    whether somebody had built views that return no rows, or only a sample, and that were rebuilt just now; and as
+    outcomes which of these are `broken`."""
     project()
+    state: dict[str, Any] = {"values": {}, "evaluated_at": None, "repaired": False, "broken": []}
     try:
         rows = dbt().query("{{ run_state() }}", as_of)
-    except DbtError as error:
+        state["evaluated_at"] = rows[0]["evaluated_at"]
+        state["values"] = {str(row["name"]): str(row["value"]) for row in rows if row["name"] is not None}
+    except Exception as error:
         # Without it a fault may be reported twice. The next run creates the tables again.
         logger.warning("What earlier runs remember cannot be read: %s", error)
         dbt().forget()
-        return {"values": {}, "evaluated_at": None, "repaired": False}
-    values = {row["name"]: row["value"] for row in rows if row["name"]}
-    by_hand = {name: value for name, value in values.items() if name.startswith("built_by_hand ")}
-    is_partial = "partial" in by_hand.values()
+    by_hand = {name: value for name, value in state["values"].items() if name.startswith("built_by_hand ")}
     if by_hand:
         dbt().forget()
-        if is_partial:
-            raise_if_broken(dbt().build("config.materialized:view", as_of, "--exclude-resource-type", "test"))
-        dbt().run_operation("forget_state", as_of, names=list(by_hand))
-    return {"values": values, "evaluated_at": rows[0]["evaluated_at"], "repaired": is_partial}
+    if "partial" in by_hand.values():
+        options = ("--exclude-resource-type", "test")
+        if not _is_built("orders_daily", as_of):
+            # The night makes what the views of the batch read.
+            options += ("--exclude", "tag:batch")
+        outcomes = dbt().build("config.materialized:view", as_of, *options)
+        state["broken"] = [outcome for outcome in outcomes if outcome.is_broken]
+        state["repaired"] = not state["broken"]
+    if by_hand and not state["broken"]:
+        try:
+            dbt().run_operation("forget_state", as_of, names=list(by_hand))
+        except DbtError as error:
+            logger.warning("The next run rebuilds the views again: %s", error)
+    return state
+
+
+def _is_built(model: str, as_of: str) -> bool:
+    built = f"select {{{{ load_relation(ref('{model}')) is not none }}}} as is_built"
+    return bool(dbt().query(built, as_of)[0]["is_built"])
 
 
 def is_monitored() -> bool:
     """Whether a tick has built what completeness is evaluated from."""
-    built = "select {{ load_relation(ref('consumer_lag')) is not none }} as is_built"
-    return bool(project().query(built, parse_as_of(None))[0]["is_built"])
+    project()
+    return _is_built("consumer_lag", parse_as_of(None))
 
 
 def has_landed(as_of: str) -> bool:
@@ -153,7 +171,9 @@ def apply_retention(as_of: str) -> list[Outcome]:
 
 def deliver(as_of: str, seconds: float = DEADLINE) -> list[Outcome]:
     """Sends what is due of the alerts, for so many seconds at the most. Each receiver that was called is an outcome."""
-    return notify.deliver(project(), as_of, seconds)
+    # A typing error there must not end an alert that fires.
+    are_routes_wrong = any(finding.file == "seeds/alert_routes.csv" for finding in seed_findings())
+    return notify.deliver(project(), as_of, seconds, spare_orphans=are_routes_wrong)
 
 
 def backfill(first: str, last: str, as_of: str | None = None) -> Iterator[dict[str, Any]]:

@@ -11,10 +11,11 @@
         select max(run_at) as evaluated_at from {{ monitoring_table('test_results') }} where level is not null
     ) as newest
     left join {{ monitoring_table('run_state') }} as states on 1 = 1
-    qualify row_number() over (partition by states.name order by states.stored_at desc) = 1
+    qualify row_number() over (partition by states.name order by states.stored_at desc nulls last) = 1
 {%- endmacro %}
 
-{# On-run-end: notes that somebody built by hand, for the next run must not rely on what it built itself. #}
+{# On-run-start and on-run-end: notes that somebody built by hand, for the next run must not
+   rely on what it built itself. At the start too: an interrupted build comes to no end. #}
 {% macro note_build_by_hand() -%}
     {%- set is_ours = var('flow_run', none) is not none -%}
     {%- if execute and not is_ours and flags.WHICH in ('build', 'run', 'seed') and load_relation(monitoring_table('run_state')) -%}
@@ -40,6 +41,6 @@
     {%- do run_query(
         'insert into ' ~ table ~ ' (stored_at, name, value) values (' ~ at ~ ', ' ~ sql_string(name) ~ ', ' ~ sql_string(value) ~ ')'
     ) -%}
-    {%- do run_query('delete from ' ~ table ~ ' where name = ' ~ sql_string(name) ~ ' and stored_at < ' ~ at) -%}
+    {%- do run_query('delete from ' ~ table ~ ' where name = ' ~ sql_string(name) ~ ' and (stored_at <> ' ~ at ~ ' or stored_at is null)') -%}
     {%- do commit_changes() -%}
 {%- endmacro %}

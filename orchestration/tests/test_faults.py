@@ -3,7 +3,11 @@
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,7 @@ from orchestration import collectors, runs, settings, steps
 from orchestration.collectors.base import Collected
 from orchestration.faults import Faults, File
 from orchestration.outcomes import DbtError, Outcome, outcomes_of
+from orchestration.settings import Settings
 from orchestration.tests.conftest import PROJECT_DIR, Receiver, Warehouse
 
 BROKEN = [Outcome("dbt", "run", "error", "IO Error: <!channel> no such warehouse")]
@@ -78,10 +83,10 @@ def test_a_fault_is_notified_once_then_after_hours_and_when_it_is_over(webhook: 
 
 def test_another_cause_of_a_fault_is_notified_and_the_same_in_other_words_is_not(webhook: Receiver) -> None:
     store = Memory()
-    said_otherwise = [Outcome("dbt", "run", "error", "IO Error at 12:05")]
+    numbered = [[Outcome("dbt", "run", "error", f"IO Error {number} at 12:{number}")] for number in (1, 2)]
     for at, problems in (
-        ("12:00", BROKEN),
-        ("12:05", said_otherwise),
+        ("12:00", numbered[0]),
+        ("12:05", numbered[1]),
         ("12:10", [*BROKEN, *ANOTHER]),
         ("12:15", BROKEN),
     ):
@@ -142,6 +147,16 @@ def test_the_first_store_that_takes_it_keeps_what_was_sent_and_a_newer_state_win
     _report([warehouse, variable], "12:10", [])
     # The variable still says that it is open.
     _report([warehouse, variable], "12:15", [])
+    assert [kind for _, kind in _kinds(webhook)] == ["firing", "resolved"]
+
+
+def test_a_state_that_a_wrong_clock_has_dated_in_the_future_does_not_win(webhook: Receiver) -> None:
+    store = Memory()
+    _report([store], "12:00", BROKEN)
+    store.text = str(store.text).replace('"stored_at": "20', '"stored_at": "30')
+    old = Memory(store.text)
+    for at, problems in (("12:05", BROKEN), ("12:10", []), ("12:15", []), ("12:20", [])):
+        _report([store, old], at, problems)
     assert [kind for _, kind in _kinds(webhook)] == ["firing", "resolved"]
 
 
@@ -215,13 +230,27 @@ def test_a_receiver_that_refuses_is_reported_to_the_others_and_that_it_accepts_a
     ]
 
 
+def test_all_that_is_sent_of_a_tick_takes_one_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither receiver answers: neither is asked again, not for the other's trouble, nor in the second half."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        place = f"http://127.0.0.1:{silent.getsockname()[1]}/services/x"
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", place)
+        monkeypatch.setenv("ALERT_WEBHOOK_URL", place)
+        faults, began = Faults("2026-03-02T12:00:00Z", [Memory()]), time.monotonic()
+        for name in ("monitor-streaming failed", "streaming-dbt-transform failed"):
+            faults.report(name, BROKEN)
+            faults.report("settings are wrong", BROKEN)
+            faults.send(1)
+    assert time.monotonic() - began < 3
+
+
 class Here:
     """Steps that come to what a test says, and a warehouse that remembers."""
 
     def __init__(self) -> None:
         self.problems: list[Outcome] = []
         self.stores: list[Any] = []
-        self.state: dict[str, Any] = {"values": {}, "evaluated_at": None, "repaired": False}
+        self.state: dict[str, Any] = {"values": {}, "evaluated_at": None, "repaired": False, "broken": []}
         self.built = [Outcome("lag", "test", "pass", "", is_alert=True)]
         self.findings: list[Outcome] = []
         self.asked: list[str] = []
@@ -266,7 +295,7 @@ def test_a_warehouse_out_of_reach_is_one_fault_and_asked_once(
     for at in (T1, T2):
         with pytest.raises(DbtError, match="250001"):
             runs.tick(at, here)
-    assert here.asked == ["run_state", "wrong_seeds"] * 2
+    assert here.asked == ["run_state"] * 2
     assert _kinds(webhook) == [("monitor-streaming failed", "firing")]
 
 
@@ -309,6 +338,57 @@ def test_a_wrong_setting_is_reported_by_itself_and_the_tick_goes_on(
     monkeypatch.delenv("STREAMING_OPS_MIN_EVENTS")
     runs.tick(T2, here)
     assert _kinds(webhook) == [("settings are wrong", "firing"), ("settings are wrong", "resolved")]
+
+
+def test_another_moment_reports_no_fault_and_asks_for_no_heartbeat(
+    webhook: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setenv("HEARTBEAT_URL", "http://127.0.0.1:9/beat")
+    monkeypatch.setattr("orchestration.receivers.ping", asked.append)
+    here = Here()
+    runs.tick(T1, here, is_live=False)
+    here.built = [*here.built, Outcome("lag", "model", "error", "no such column")]
+    with pytest.raises(DbtError, match="no such column"):
+        runs.tick(T1, here, is_live=False)
+    assert asked == webhook.received == []
+
+
+def test_a_setting_that_blocks_the_warehouse_is_one_fault(webhook: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMING_OPS_SCHEMA_PREFIX", "ana-")
+    (problem,) = Settings().problems
+    here = Here()
+
+    def call(name: str, *_: Any) -> Any:
+        raise DbtError(str(problem))
+
+    monkeypatch.setattr(here, "call", call)
+    with pytest.raises(DbtError, match="STREAMING_OPS_SCHEMA_PREFIX"):
+        runs.tick(T1, here)
+    assert _kinds(webhook) == [("settings are wrong", "firing")]
+
+
+def test_a_seed_that_dbt_cannot_read_is_named(
+    webhook: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "seeds").mkdir()
+    for file in (PROJECT_DIR / "seeds").iterdir():
+        shutil.copy(file, tmp_path / "seeds")
+    shutil.copy(PROJECT_DIR / "dbt_project.yml", tmp_path)
+    (tmp_path / "seeds" / "silences.csv").write_bytes(
+        b"alert,entity,starts_at,ends_at,created_by,comment\nj\xfcrgen,,,,,\n"
+    )
+    monkeypatch.setattr(runs, "PROJECT_DIR", tmp_path)
+    here = Here()
+
+    def call(name: str, *_: Any) -> Any:
+        raise DbtError("'utf-8' codec can't decode byte 0xfc")
+
+    monkeypatch.setattr(here, "call", call)
+    with pytest.raises(DbtError, match="codec"):
+        runs.monitor(T1, here)
+    (found,) = [sent for sent in webhook.received if sent["alert"] == "seeds are wrong"]
+    assert "silences.csv line 2" in json.dumps(found)
 
 
 def test_findings_in_seeds_are_sent_once_and_fail_no_run(webhook: Receiver) -> None:
@@ -355,7 +435,7 @@ def test_a_state_that_cannot_be_read_or_written_hides_nothing(warehouse: Warehou
     assert sorted(_kinds(webhook)) == [("Prefect API does not answer", "firing"), ("connector_not_running", "firing")]
 
 
-@pytest.mark.parametrize("place", ["environment", "by hand"])
+@pytest.mark.parametrize("place", ["environment", "by hand", "interrupted"])
 def test_options_of_dbt_in_the_environment_do_not_reach_a_run(
     warehouse: Warehouse, webhook: Receiver, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
@@ -376,6 +456,10 @@ def test_options_of_dbt_in_the_environment_do_not_reach_a_run(
     if place == "environment":
         for name, value in options.items():
             monkeypatch.setenv(name, value)
+    elif place == "interrupted":
+        # Before it has built what the views of the batch read, and without its end.
+        warehouse.dbt.close()
+        _interrupted(warehouse)
     else:
         warehouse.dbt.close()
         where = ["--project-dir", str(PROJECT_DIR), "--vars", "{as_of: '2026-03-02T12:03:00Z'}"]
@@ -386,8 +470,24 @@ def test_options_of_dbt_in_the_environment_do_not_reach_a_run(
     runs.tick(T2)
     sent = _kinds(webhook)
     assert sent.count(("connector_not_running", "firing")) == 1
-    repaired = [("views showed nothing", "firing"), ("views showed nothing", "resolved")]
-    assert [s for s in sent if s[0] == "views showed nothing"] == (repaired if place == "by hand" else [])
+    repaired = [("views returned no rows", "firing"), ("views returned no rows", "resolved")]
+    assert [s for s in sent if s[0] == "views returned no rows"] == ([] if place == "environment" else repaired)
+
+
+def _interrupted(warehouse: Warehouse) -> None:
+    code = """
+import os, signal
+from dbt.cli.main import dbtRunner
+from orchestration.tests.conftest import PROJECT_DIR
+def die(event):
+    if event.info.name == "LogModelResult" and event.data.node_info.node_name == "fct_order_events":
+        os.kill(os.getpid(), signal.SIGKILL)
+where = ["--project-dir", str(PROJECT_DIR), "--vars", "{as_of: '2026-03-02T12:03:00Z'}"]
+dbtRunner(callbacks=[die]).invoke(["--quiet", "run", "--empty", *where])
+"""
+    ended = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_DIR, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert warehouse.sql("select count(*) from ANALYTICS.FCT_ORDER_EVENTS") == [(0,)]
 
 
 def test_ticks_of_the_future_resolve_mute_and_open_nothing(warehouse: Warehouse, webhook: Receiver) -> None:

@@ -15,12 +15,19 @@ from prefect.testing.utilities import prefect_test_harness
 
 from orchestration import collectors, flows, runs
 from orchestration.collectors.base import Collected
-from orchestration.outcomes import DbtError
+from orchestration.faults import File
+from orchestration.outcomes import DbtError, WarehouseTaken
 from orchestration.runner import Dbt
 from orchestration.settings import parse_as_of
 from orchestration.tests.conftest import Receiver, Warehouse
 
 T1 = "2026-03-02T12:12:00Z"
+
+
+@pytest.fixture(autouse=True)
+def _now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The moments of these tests are the present."""
+    monkeypatch.setattr(flows, "is_now", lambda _: True)
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +92,7 @@ def test_a_firing_alert_is_posted_and_leaves_the_tick_completed(warehouse: Wareh
     run = _flow_run(state)
     assert run.name == "tick 2026-03-02 12:12"
     assert run.id and f"/runs/flow-run/{run.id}" in str(sent)
-    # Of the past nothing is collected.
-    names = ["dbt build tag:monitoring", "send notifications", "dbt build tag:streaming"]
+    names = ["collect", "dbt build tag:monitoring", "send notifications", "dbt build tag:streaming"]
     assert _tasks(run) == dict.fromkeys(names, "Completed")
     logs = "\n".join(_logs(run))
     assert re.search(r"PASS consumer_lag_above_limit", logs)
@@ -150,6 +156,18 @@ def test_a_warehouse_out_of_reach_is_told_and_raised(
     with pytest.raises(DbtError, match="nowhere"):
         runs.monitor(T1)
     assert "nowhere" in _text(slack.received[0])
+
+
+def test_ticks_that_are_skipped_in_a_row_are_reported_once(
+    slack: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flows, "_STORES", [File()])
+    monkeypatch.setattr(flows, "_skips", [])
+    monkeypatch.setenv("DBT_LOG_PATH", str(tmp_path))
+    for minute in range(5):
+        flows._report_skips("tick", f"2026-03-02T12:0{minute}:00Z", WarehouseTaken("dbt has it"))
+    (sent,) = slack.received
+    assert "ticks are skipped" in str(sent) and "dbt has it" in str(sent)
 
 
 def test_the_transform_waits_for_min_events(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from orchestration import notify, runs
+from orchestration import notify, runs, steps
 from orchestration.__main__ import app
 from orchestration.health import show_alerts
 from orchestration.outcomes import DbtError, DeliveryError
@@ -139,6 +139,23 @@ def test_what_the_night_misses_is_not_over_before_it_is_loaded(warehouse: Wareho
     assert [len(texts) for texts in told] == [0, 1, 0, 0, 0, 1], told
 
 
+def test_a_typing_error_in_the_routes_ends_no_alert(
+    warehouse: Warehouse, slack: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse.produce(T1, failed_task=1)
+    runs.monitor(T1)
+    assert len(slack.received) == 1
+    warehouse.sql("update MONITORING.ALERT_ROUTES set receiver = 'slak'")
+    wrong = [steps.seeds.Finding("seeds/alert_routes.csv", 2, "there is no receiver 'slak'")]
+    monkeypatch.setattr(steps, "seed_findings", lambda: wrong)
+    runs.monitor(SOON[1])
+    assert ["seeds are wrong" in json.dumps(sent) for sent in slack.received] == [False, True]
+    # A route that was taken out is the end of it.
+    monkeypatch.setattr(steps, "seed_findings", list)
+    runs.monitor(SOON[2])
+    assert any("connector_not_running: resolved" in json.dumps(sent) for sent in slack.received[2:])
+
+
 def test_a_message_names_what_nothing_mutes(warehouse: Warehouse) -> None:
     rows = [{"entity": "a", "muted_by": "silence"}, {"entity": "b", "muted_by": None}]
     named = {"firing": ["b"], "resolved": ["a", "b"]}
@@ -159,7 +176,7 @@ class _Due:
         self.receivers, self.fails_at = receivers, fails_at
         self.recorded: list[tuple[str, str]] = []
 
-    def query(self, statement: str, as_of: str, receivers: list[str]) -> list[dict[str, Any]]:
+    def query(self, statement: str, as_of: str, receivers: list[str], **_: Any) -> list[dict[str, Any]]:
         row = dict.fromkeys(("channel", "owner", "model", "reference", "resolved_at", "runbook", "entities"))
         row |= dict.fromkeys(("opened_at", "last_seen_at"), "2026-03-02 12:00:00")
         row |= {"alert": "partition_stalled", "kind": "firing", "severity": "error", "owner": "me"}
@@ -239,7 +256,7 @@ steps.build("tag:monitoring", "{SOON[0]}")
 """
 _DELIVER = """
 import os, signal, sys
-from orchestration import notify, runs
+from orchestration import notify, runs, steps
 from orchestration.steps import backfill
 step, at = sys.argv[1:]
 def die(*_): os.kill(os.getpid(), signal.SIGKILL)
