@@ -6,6 +6,7 @@ profiles.yml and the environment alone.
 
 import os
 import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,18 @@ def origin() -> str:
 
     Raises nothing, and contains no secret.
     """
-    target = _env("DBT_TARGET") or "local"
-    output = _output(target)
+    outputs = _outputs()
+    target = _target(outputs)
+    output = outputs.get(target)
+    output = output if isinstance(output, dict) else {}
     if output.get("type", "duckdb" if target == "local" else "snowflake") == "duckdb":
         where = [_file(_rendered(_duckdb_path(output)) or _env("STREAMING_OPS_DUCKDB_PATH") or "warehouse.duckdb")]
     else:
         account = _rendered(output.get("account")) or _env("SNOWFLAKE_ACCOUNT") or _env("SNOWFLAKE_SECRET_ID")
         where = [account, _rendered(output.get("database")) or _env("SNOWFLAKE_DATABASE")]
-    parts = filter(None, [target, *where, _env("STREAMING_OPS_SCHEMA_PREFIX")])
+    prefix = _env("STREAMING_OPS_SCHEMA_PREFIX")
+    # Of another prefix no run uses a warehouse; and it may be a token that was pasted there.
+    parts = filter(None, [target, *where, prefix if re.fullmatch(r"\w*", prefix) else ""])
     return "".join(sign if sign.isprintable() else "?" for sign in " ".join(parts))
 
 
@@ -39,12 +44,20 @@ def _env(name: str) -> str:
     return "" if name in FETCHED else os.environ.get(name, "")
 
 
-def _output(target: str) -> dict[str, Any]:
-    """The output of profiles.yml as it is written there; empty if it cannot be read."""
+def _target(outputs: dict[str, Any]) -> str:
+    """DBT_TARGET. One that is not there is a typing error, and its fault has the name of the target that is meant."""
+    target = _env("DBT_TARGET") or "local"
+    if not outputs or target in outputs:
+        return target
+    return next(iter(get_close_matches(target, outputs, 1, 0.6)), "local")
+
+
+def _outputs() -> dict[str, Any]:
+    """The outputs of profiles.yml as they are written there; empty if it cannot be read."""
     try:
         folder = PROJECT_DIR / os.environ.get("DBT_PROFILES_DIR", "")
-        output = yaml.safe_load((folder / "profiles.yml").read_text("utf-8"))[_PROFILE]["outputs"][target]
-        return output if isinstance(output, dict) else {}
+        outputs = yaml.safe_load((folder / "profiles.yml").read_text("utf-8"))[_PROFILE]["outputs"]
+        return {str(name): output for name, output in outputs.items()}
     except Exception:
         return {}
 
@@ -74,9 +87,14 @@ def _rendered(value: Any) -> str:
 
 
 def _file(path: str) -> str:
-    """The absolute path. An address, such as md:orders?motherduck_token=..., without what may be a secret."""
+    """The absolute path, or an address such as md:orders?motherduck_token=..., without what may be a secret."""
+    from orchestration.collectors.base import redact  # which needs this module
+
+    # A password may have an escaped space or quote in it. No secrets are given: other processes have others.
+    path = re.sub("//.*@", "//", re.sub(r"\\.", "_", path), flags=re.DOTALL)
+    path = redact(path, ()).partition("?")[0]
     if re.match(r"\w*:", path):
-        return re.sub(r"//[^/]*@", "//", path.partition("?")[0])
+        return path
     try:
         return str(Path(PROJECT_DIR, path).resolve())
     except (OSError, ValueError, RuntimeError):

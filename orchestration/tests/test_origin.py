@@ -13,6 +13,7 @@ from orchestration.settings import PROJECT_DIR, Settings
 
 SNOWFLAKE = {"DBT_TARGET": "snowflake", "SNOWFLAKE_ACCOUNT": "ORG-A", "SNOWFLAKE_DATABASE": "STREAMING_OPS"}
 PREFIX = {"STREAMING_OPS_SCHEMA_PREFIX": "STAGING_"}
+_POSTGRES = "local postgres:host=h password=***{}"
 
 
 def _profile(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
@@ -31,6 +32,17 @@ def _profile(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
         (SNOWFLAKE, "snowflake ORG-A STREAMING_OPS"),
         (SNOWFLAKE | PREFIX, "snowflake ORG-A STREAMING_OPS STAGING_"),
         ({"DBT_TARGET": "snowflake"}, "snowflake"),
+        # A prefix that cannot be used, such as a token.
+        (SNOWFLAKE | {"STREAMING_OPS_SCHEMA_PREFIX": "xoxb-s3cr3t"}, "snowflake ORG-A STREAMING_OPS"),
+        ({"STREAMING_OPS_DUCKDB_PATH": "/x.duckdb?motherduck_token=s3cr3t"}, "local /x.duckdb"),
+        ({"STREAMING_OPS_DUCKDB_PATH": "http://u:s3/cr3t?@host/x"}, "local http://host/x"),
+        ({"STREAMING_OPS_DUCKDB_PATH": "dbname=c password=s3cr3t"}, f"local {PROJECT_DIR}/dbname=c password=***"),
+        ({"STREAMING_OPS_DUCKDB_PATH": "postgres:host=h password='s3\\' cr3t' port=1"}, _POSTGRES.format(" port=1")),
+        ({"STREAMING_OPS_DUCKDB_PATH": "postgres:host=h password=s3cr3t"}, _POSTGRES.format("")),
+        (
+            {"STREAMING_OPS_DUCKDB_PATH": "ducklake:postgres:host=h password=s3cr3t"},
+            f"local ducklake:{_POSTGRES.format('')[6:]}",
+        ),
     ],
 )
 def test_it_is_target_place_and_prefix(
@@ -64,6 +76,18 @@ def test_the_profile_says_where(database: str, expected: str, monkeypatch: pytes
     output = f'{{type: snowflake, account: ORG-B, database: "{database}"}}'
     _profile(tmp_path, monkeypatch, f"streaming_ops: {{outputs: {{snowflake: {output}}}}}")
     assert origin() == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "meant"), [("lokal", "local"), ("snowflak", "snowflake"), ("prod", "local"), ("T0ken", "local")]
+)
+def test_a_target_that_is_not_there_has_the_origin_of_the_one_that_is_meant(
+    target: str, meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DBT_TARGET", meant)
+    corrected = origin()
+    monkeypatch.setenv("DBT_TARGET", target)
+    assert origin() == corrected
 
 
 def test_an_account_from_a_secret_of_aws_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
