@@ -4,11 +4,14 @@ A wrong value is a problem of its setting alone: the setting takes its default, 
 """
 
 import json
+import logging
 import os
 import re
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +26,8 @@ _FIRST_YEAR, _LAST_YEAR = 1971, 9998
 _MOST_MINUTES = 10_080  # a week
 AWS_NAME = r"^[A-Za-z0-9/_+=.@:-]+$"
 PROJECT_DIR = Path(__file__).resolve().parent.parent
+# The profile and other tools read more variables than Settings has.
+_FREE = ("SNOWFLAKE_", "DBT_", "PREFECT_", "AWS_")
 
 
 def is_snowflake() -> bool:
@@ -52,13 +57,15 @@ class DotEnv:
         self._lines: dict[str, tuple[int, bytes]] = {}
         # Bytes of another encoding become surrogates, which are found again below.
         bindings = list(parse_stream(StringIO(self._read(file).decode("utf-8", "surrogateescape"))))
-        values = resolve_variables([(b.key, b.value) for b in bindings if b.key], override=False)
+        given = [(binding.key, binding.value) for binding in bindings if binding.key and binding.value is not None]
+        values = resolve_variables(given, override=False)
         for binding in bindings:
             # A binding begins with the blank lines before it.
             said = binding.original.string
             line = binding.original.line + len(re.findall(r"\r\n|\n|\r", said[: len(said) - len(said.lstrip())]))
             value = values.get(binding.key or "")
-            if binding.error:
+            is_blank = binding.key is None and not binding.error  # or a comment
+            if not is_blank and (binding.value is None or re.search(r"[^\w.-]", binding.key or "", re.ASCII)):
                 self._note(f"line {line}", "write NAME=value, and close every quote; the line is not used.")
             elif value is not None and re.search("[\ud800-\udfff]", f"{binding.key}{value}"):
                 self._note(f"line {line}", "it is not UTF-8: save the file as UTF-8; the line is not used.")
@@ -72,6 +79,16 @@ class DotEnv:
         """Where the variable's value comes from."""
         line, raw = self._lines.get(variable, (0, b""))
         return f".env line {line}" if line and os.environb.get(variable.encode()) == raw else "the environment"
+
+    def misspelt(self, known: Iterable[str]) -> list[SettingProblem]:
+        """The names that nothing reads, but that are almost one of `known`."""
+        names, problems = {name.upper() for name in known}, []
+        for name, (line, _) in self._lines.items():
+            if name.upper() not in names and not name.startswith(_FREE):
+                for meant in get_close_matches(name.upper(), names, 1, 0.9):
+                    text = f"nothing reads it; did you mean {meant}?"
+                    problems.append(SettingProblem(name, f".env line {line}", text))
+        return problems
 
     def _read(self, file: Path) -> bytes:
         try:
@@ -94,6 +111,8 @@ class DotEnv:
 
 # The profile reads the environment too: so .env goes there, and not only into Settings.
 DOT_ENV = DotEnv(PROJECT_DIR / ".env")
+# Prefect's settings read the file too, hundreds of times, with a warning for each line that is reported here.
+logging.getLogger("dotenv.main").setLevel(logging.ERROR)
 # None of the tools calls home. Whoever wants that says so in the environment.
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
@@ -219,7 +238,7 @@ class Settings(BaseSettings):
     @property
     def problems(self) -> list[SettingProblem]:
         """What is wrong with `.env` and with settings; each of these has its default."""
-        return DOT_ENV.problems + self._problems
+        return DOT_ENV.problems + DOT_ENV.misspelt(type(self).model_fields) + self._problems
 
     def _problem(self, name: str, given: dict[str, Any], unused: str | None) -> SettingProblem:
         variable, default = name.upper(), type(self).model_fields[name].default
@@ -293,7 +312,7 @@ def prefect_api() -> Any:
 
 def _shown(value: str) -> str | None:
     """None for what may be a secret that was put there by mistake."""
-    if re.search("[@?]|xox|-----", value):
+    if re.search("[@?]|xox|-----|[0-9A-Za-z_-]{20,}", value):
         return None
     return value if len(value) <= _MOST_SHOWN else f"{value[:_MOST_SHOWN]}..."
 

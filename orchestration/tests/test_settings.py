@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from dbt.exceptions import RequiredVarNotFoundError
+from dotenv import dotenv_values
 
 from orchestration.__main__ import _is_shown
 from orchestration.outcomes import DbtError
@@ -69,9 +70,9 @@ def test_all_wrong_settings_are_reported_and_the_right_ones_work(monkeypatch: py
 
 
 def test_a_problem_names_value_place_and_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STREAMING_OPS_MIN_EVENTS", "ten\x1b[2J" + "x" * 500)
+    monkeypatch.setenv("STREAMING_OPS_MIN_EVENTS", "ten\x1b[2J" + "x " * 250)
     assert str(Settings().problems[0]) == (
-        f"STREAMING_OPS_MIN_EVENTS is 'ten\\x1b[2J{'x' * 53}...' (the environment): it must be a whole number of at "
+        f"STREAMING_OPS_MIN_EVENTS is 'ten\\x1b[2J{'x ' * 26}x...' (the environment): it must be a whole number of at "
         "least 1; 1 is used."
     )
 
@@ -150,12 +151,21 @@ def test_an_address_of_prefect_that_is_none_is_one_sentence(monkeypatch: pytest.
         refresh_global_settings_context()
 
 
+_MISSPELT = {
+    "SLACK_WEBHOK_URL": "SLACK_WEBHOOK_URL",
+    "STREAMING_OPS_MIN_EVENT": "STREAMING_OPS_MIN_EVENTS",
+    "SNOWFLAKE_SECRET_IDS": None,
+    "AWS_REGIONS": None,
+    "MY_URL": None,
+}
+
+
 @pytest.fixture
 def dot_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Reads a `.env` of that content; what it puts into the environment is taken away again."""
 
     def read(content: bytes) -> DotEnv:
-        for name in ("FIRST", "SECOND", "STREAMING_OPS_MIN_EVENTS"):
+        for name in ("FIRST", "SECOND", "STREAMING_OPS_MIN_EVENTS", *_MISSPELT):
             monkeypatch.setenv(name, "")
             monkeypatch.delenv(name)
         (tmp_path / ".env").write_bytes(content)
@@ -190,6 +200,10 @@ def test_a_dot_env_is_read_however_an_editor_saves_it(dot_env: Any, content: byt
         (b'FIRST="s3cr3t\nSECOND=b\n', "line 1"),
         (b"# K\xe4se\nSECOND=b\nFIRST=s3cr3t\xe4\n", "line 3"),
         (_LINES.encode("utf-16-le"), "the whole file"),
+        (b"'A=B'=s3cr3t\nSECOND=b\n", "line 1"),
+        (b"'A B'=s3cr3t\nSECOND=b\n", "line 1"),
+        (b"SECOND=b\n\nALERT_WEBHOOK_URL\n", "line 3"),
+        (b"SECOND=b\nexport SECOND\n", "line 2"),
     ],
 )
 def test_a_line_that_cannot_be_read_is_one_problem(dot_env: Any, content: bytes, where: str) -> None:
@@ -198,6 +212,33 @@ def test_a_line_that_cannot_be_read_is_one_problem(dot_env: Any, content: bytes,
     assert (problem.variable, problem.source) == (".env", where)
     assert "s3cr3t" not in str(problem)
     assert os.environ.get("SECOND") == (None if where == "the whole file" else "b")
+
+
+@pytest.mark.parametrize(("name", "meant"), _MISSPELT.items())
+def test_a_misspelt_name_is_one_problem(dot_env: Any, name: str, meant: str | None) -> None:
+    dot_env(f"{name}=s3cr3t\n".encode())
+    expected = [f"{name} cannot be used (.env line 1): nothing reads it; did you mean {meant}?"] if meant else []
+    assert [str(problem) for problem in Settings().problems] == expected
+
+
+def test_a_name_may_be_in_small_letters(dot_env: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("streaming_ops_docs_url", "")
+    monkeypatch.delenv("streaming_ops_docs_url")
+    dot_env(b"streaming_ops_docs_url=http://example.com\n")
+    assert Settings().problems == []
+    assert str(Settings().streaming_ops_docs_url) == "http://example.com/"
+
+
+def test_only_the_project_reports_a_line_that_cannot_be_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Prefect's settings read the file too, each class of them."""
+    (tmp_path / ".env").write_text("FIRST='x\n")
+    dotenv_values(tmp_path / ".env")
+    assert caplog.messages == []
+
+
+def test_a_key_in_the_place_of_another_value_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMING_OPS_MIN_EVENTS", "key=s3cr3t_0123456789-abcdef")
+    assert "s3cr3t" not in str(Settings().problems[0])
 
 
 def test_a_dot_env_that_is_a_folder_is_one_problem(tmp_path: Path) -> None:
