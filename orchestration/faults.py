@@ -11,6 +11,7 @@ import json
 import logging
 import re
 import socket
+import tempfile
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -22,7 +23,7 @@ from orchestration.notify import configured, runbook_url
 from orchestration.origin import origin
 from orchestration.outcomes import Outcome
 from orchestration.receivers import Answer, Notification, send_all
-from orchestration.settings import Settings, log_dir, log_file
+from orchestration.settings import NO_LOG, Settings, log_dir, log_file
 
 logger = logging.getLogger(__name__)
 _REPEATED = timedelta(hours=4)
@@ -72,12 +73,21 @@ class File:
         return path.read_text(encoding="utf-8") if path.exists() else None
 
     def write(self, text: str) -> None:
-        new = self._path().with_suffix(".new")
-        new.write_text(text, encoding="utf-8")
-        new.replace(self._path())
+        path = self._path()
+        # Of this user alone, and by a name that nobody knows: the folder may be one that others write to.
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as new:
+            try:
+                new.write(text)
+                new.flush()
+                Path(new.name).replace(path)
+            finally:
+                Path(new.name).unlink(missing_ok=True)
 
     def _path(self) -> Path:
-        return log_dir() / f"faults-{state_name()}.json"
+        folder = log_dir()
+        if folder is None:
+            raise OSError("no folder can be written")
+        return folder / f"faults-{state_name()}.json"
 
 
 class PrefectVariable:
@@ -271,7 +281,7 @@ class Faults:
             ],
             entity_count=len(problems),
             description=meaning.format(
-                blind=f"Not evaluated: {names}. " if names else "", log=log_file(), host=socket.gethostname()
+                blind=f"Not evaluated: {names}. " if names else "", log=log_file() or NO_LOG, host=socket.gethostname()
             ),
             owner="",
             runbook=runbook_url("README.md#when-a-run-fails", self._settings),

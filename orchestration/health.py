@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestration.receivers.clean import plain
-from orchestration.settings import log_file
+from orchestration.settings import NO_LOG, log_file
 
 if TYPE_CHECKING:
     from orchestration.runner import Dbt
@@ -173,7 +173,8 @@ def health_page(health: dict[str, Rows] | None, as_of: str, problem: str | None,
             cells = [_markdown(str(fact or "")) for fact in facts] + [str(row["since"] or "")[:16]]
             lines.append(f"| {' | '.join(cells)} |")
         lines += ["", *(_orders_line(facts) for facts in health["orders"]), ""]
-    lines += [f"First command: `python -m orchestration alerts`. Log: `{log_file()}` on {_markdown(host)}."]
+    log = f"`{file}`" if (file := log_file()) else NO_LOG
+    lines += [f"First command: `python -m orchestration alerts`. Log: {log} on {_markdown(host)}."]
     return "\n".join(lines)
 
 

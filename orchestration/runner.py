@@ -286,7 +286,10 @@ def _keep(events: list[EventMsg]) -> None:
 
     Of a command that went well there is no trace: a file of some megabytes reaches back for weeks.
     """
-    file = RotatingFileHandler(log_file(), maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, encoding="utf-8", delay=True)
+    path = log_file()
+    if path is None:
+        return
+    file = RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, encoding="utf-8", delay=True)
     text = "\n".join(f"{e.info.ts.ToJsonString()} {e.info.thread} {e.info.level}: {e.info.msg}" for e in events)
     try:
         # Half of a surrogate pair is in no encoding.

@@ -179,11 +179,12 @@ class _Api:
             logger.error("%s It is tried again.", error)
 
     def _start(self) -> None:
-        log = log_dir() / "prefect-server.log"
-        where = f"http://127.0.0.1:{self._port}"
-        logger.info("PREFECT_API_URL is not set: starting a Prefect server at %s, with its log in %s.", where, log)
+        folder = log_dir()
+        log = folder / "prefect-server.log" if folder else None
+        name, where = log or "standard error", f"http://127.0.0.1:{self._port}"
+        logger.info("PREFECT_API_URL is not set: starting a Prefect server at %s, with its log in %s.", where, name)
         command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self._port)]
-        with log.open("wb") as file:
+        with log.open("wb") if log else os.fdopen(os.dup(2), "wb") as file:
             self._server = subprocess.Popen(  # noqa: S603
                 command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
             )
@@ -191,7 +192,7 @@ class _Api:
         while not _answers(self.url):
             if self._server.poll() is not None or time.monotonic() - began > _STARTS_SECONDS:
                 self._server.kill()
-                raise RuntimeError(f"Prefect's server did not start: {log} says why. Is port {self._port} free?")
+                raise RuntimeError(f"Prefect's server did not start: {name} says why. Is port {self._port} free?")
             time.sleep(0.5)
 
 

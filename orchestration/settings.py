@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ _FIRST_YEAR, _LAST_YEAR = 1971, 9998
 _MOST_MINUTES = 10_080  # a week
 AWS_NAME = r"^[A-Za-z0-9/_+=.@:-]+$"
 PROJECT_DIR = Path(__file__).resolve().parent.parent
+NO_LOG = "(no log could be written)"
 # The profile and other tools read more variables than Settings has.
 _FREE = ("SNOWFLAKE_", "DBT_", "PREFECT_", "AWS_")
 
@@ -382,20 +384,32 @@ def as_cron(interval: timedelta) -> str:
     )
 
 
-def log_dir() -> Path:
+def log_dir() -> Path | None:
     """The folder of the log files: DBT_LOG_PATH, by default `logs` in the project. Where that cannot be written it is a
-    folder of this user's in the system's temporary one."""
+    folder of this user's in the system's temporary one. None where neither can be used."""
     wanted = PROJECT_DIR / os.environ.get("DBT_LOG_PATH", "logs")
     try:
         wanted.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=wanted):
-            return wanted
+        return _writable(wanted)
     except OSError:
+        pass
+    try:
         fallback = Path(tempfile.gettempdir()) / f"streaming-ops-logs-{os.getuid()}"
         fallback.mkdir(mode=0o700, exist_ok=True)
-        return fallback
+        # Everybody may write beside it: somebody else may have made it, or a link in its place.
+        found = fallback.lstat()
+        is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
+        return _writable(fallback) if is_ours else None
+    except OSError:
+        return None
 
 
-def log_file() -> Path:
+def _writable(folder: Path) -> Path:
+    with tempfile.TemporaryFile(dir=folder):
+        return folder
+
+
+def log_file() -> Path | None:
     """Has all of dbt's events of each command that failed. Bounded: see runner.py."""
-    return log_dir() / "streaming-ops.log"
+    folder = log_dir()
+    return folder / "streaming-ops.log" if folder else None

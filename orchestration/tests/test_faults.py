@@ -10,13 +10,16 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from orchestration import collectors, runs, settings, steps
 from orchestration.collectors.base import Collected
 from orchestration.faults import Faults, File
+from orchestration.health import health_page
 from orchestration.outcomes import DbtError, Outcome, outcomes_of
+from orchestration.runner import _keep
 from orchestration.settings import Settings
 from orchestration.tests.conftest import PROJECT_DIR, Receiver, Warehouse
 
@@ -182,6 +185,39 @@ def test_the_file_survives_dbt_clean_and_what_lies_in_its_place(
     file.mkdir()
     _report([File()], "12:10", BROKEN)
     assert [kind for _, kind in _kinds(webhook)] == ["firing"]
+
+
+def test_the_file_is_of_its_user_alone_and_follows_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DBT_LOG_PATH", str(tmp_path / "logs"))
+    store, other = File(), tmp_path / "other"
+    other.write_text("kept")
+    store._path().symlink_to(other)
+    store._path().with_suffix(".new").symlink_to(other)
+    store.write("{}")
+    assert (other.read_text(), store.read()) == ("kept", "{}")
+    assert store._path().stat().st_mode & 0o777 == 0o600
+    # What cannot be kept leaves nothing.
+    store._path().unlink()
+    store._path().mkdir()
+    files = sorted(store._path().parent.iterdir())
+    with pytest.raises(OSError, match="directory"):
+        store.write("{}")
+    assert sorted(store._path().parent.iterdir()) == files
+
+
+def test_where_nothing_can_be_written_a_fault_is_sent(
+    webhook: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DBT_LOG_PATH", str(tmp_path / "file"))
+    monkeypatch.setattr("tempfile.gettempdir", Mock(side_effect=FileNotFoundError))
+    assert _report([File()], "12:00", BROKEN) == []
+    (sent,) = webhook.received
+    assert "(no log could be written)" in json.dumps(sent)
+    with pytest.raises(OSError, match="no folder"):
+        File().write("{}")
+    _keep([])
+    assert "Log: (no log could be written) on here." in health_page(None, T1, None, "here")
 
 
 def test_each_warehouse_has_a_file_of_its_own(

@@ -299,5 +299,41 @@ def test_logs_go_where_they_can_be_written(tmp_path: Path, monkeypatch: pytest.M
     # A folder cannot be made in a file: root, who may run the tests, may write anywhere else.
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("DBT_LOG_PATH", str(tmp_path / "file" / "logs"))
-    assert log_dir().name == f"streaming-ops-logs-{os.getuid()}"
-    assert log_dir().stat().st_mode & 0o077 == 0
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    fallback = tmp_path / f"streaming-ops-logs-{os.getuid()}"
+    assert log_dir() == fallback
+    assert fallback.stat().st_mode & 0o077 == 0
+    # Others can write to the folder beside it.
+    fallback.chmod(0o755)
+    assert log_dir() is None
+    fallback.rmdir()
+    fallback.write_text("")
+    assert log_dir() is None
+    fallback.unlink()
+    (tmp_path / "logs").chmod(0o700)
+    fallback.symlink_to(tmp_path / "logs")
+    assert log_dir() is None
+    fallback.unlink()
+    fallback.mkdir(mode=0o700)
+    # Somebody else's.
+    somebody = os.getuid() + 1
+    monkeypatch.setattr("os.getuid", lambda: somebody)
+    fallback.rename(tmp_path / f"streaming-ops-logs-{os.getuid()}")
+    assert log_dir() is None
+
+
+def test_the_server_starts_where_no_log_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from orchestration import serve
+
+    (tmp_path / "python").write_text("#!/bin/sh\necho why")
+    (tmp_path / "python").chmod(0o700)
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    api = serve._Api()
+    monkeypatch.setattr(serve.logger, "disabled", True)
+    monkeypatch.setattr(serve, "log_dir", lambda: None)
+    monkeypatch.setattr(serve, "_answers", lambda url: api._server.wait() and False)
+    with pytest.raises(RuntimeError, match="did not start: standard error says why"):
+        api._start()
+    assert capfd.readouterr().err == "why\n"
