@@ -1,13 +1,13 @@
 with
 
--- Later evaluations are not yet: the clock of their tick was wrong, or the last run looked at the past.
+-- Evaluations later than the last run's as_of are ignored: a tick's clock was wrong, or the last run used --as-of.
 present as (
 
     select coalesce(max(as_of), cast('9999-12-31' as datetime)) as as_of from {{ ref('evaluation_marks') }}
 
 ),
 
--- A tick that was repeated has left its results twice: the worse counts.
+-- A repeated tick stores its results twice: the worse result counts.
 results as (
 
     select
@@ -59,7 +59,7 @@ stretches as (
         min(run_at) as started_at,
         max(run_at) as ended_at,
         count(*) as run_count,
-        -- When a bad one has been bad for long enough, a good one good.
+        -- When a bad stretch was long enough to fire, or a good stretch to resolve.
         min(case
             when
                 {{ dbt.datediff('started_at', 'run_at', 'second') }}
@@ -71,7 +71,7 @@ stretches as (
 
 ),
 
--- A good stretch that was too short to resolve keeps the bad ones around it together.
+-- Bad stretches form one chain if the good stretch between them was too short to resolve.
 bad_stretches as (
 
     select
@@ -97,7 +97,7 @@ chains as (
 
 ),
 
--- ... from the first on that fires: what only was pending, any good run ends.
+-- An episode begins at the first stretch of a chain that fires. A pending alert ends at the first good run.
 fired_chains as (
 
     select
@@ -142,14 +142,14 @@ newest as (
 
 ),
 
--- What is known of an episode is what its last bad run found.
+-- The last bad run of an episode describes it.
 alerts as (
 
     select
         episodes.*,
         newest.evaluated_at,
         results.level,
-        -- Results from before there was muting had neither.
+        -- Results stored by versions without muting have neither column.
         coalesce(results.open_level, results.level) as open_level,
         coalesce(results.open_count, results.row_count) as open_count,
         results.row_count,

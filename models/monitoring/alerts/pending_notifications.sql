@@ -1,6 +1,6 @@
 with
 
--- Neither what is evaluated nor what is sent later counts: see alerts.
+-- Later evaluations and later notifications are ignored: see alerts.
 present as (
 
     select coalesce(max(as_of), cast('9999-12-31' as datetime)) as as_of from {{ ref('evaluation_marks') }}
@@ -43,7 +43,7 @@ routes as (
 
 ),
 
--- Each receiver, and each channel of Slack, once for each alert, by the route that lets most of it through.
+-- Each alert once for each receiver, and for each channel of Slack, by the route with the lowest severity.
 candidates as (
 
     select
@@ -98,7 +98,7 @@ told as (
 
 ),
 
--- The runs whose rows were told, of what fires still.
+-- The runs whose rows receivers were notified of, for alerts that still fire.
 told_runs as (
 
     select
@@ -157,7 +157,8 @@ open_entities as (
 
 ),
 
--- What is bad and was never told. Of more rows than are kept only the number tells.
+-- Entities that no earlier notification of the episode has. If more rows fail than are stored, only a higher count
+-- triggers a notification.
 widened as (
 
     select distinct
@@ -220,14 +221,14 @@ due as (
         case
             when routed.state = 'resolved' and told.kind = 'resolved' then null
             when routed.state = 'resolved' and told.kind is not null then 'resolved'
-            -- What fired and ended while the receiver was down is told as well: of several episodes the newest, and
-            -- those that it may have opened.
+            -- The alert fired and ended while the receiver was down: the newest episode is sent, and each episode that
+            -- the receiver may have opened.
             when routed.state = 'resolved' then case
                 when last_attempts.unanswered_at is not null or (last_attempts.attempted_at is not null and routed.is_newest)
                     then 'resolved'
             end
             when routed.open_level < routed.route_level then null
-            -- Also after its end was told: other settings, or a run that came in late, can take that back.
+            -- Also after a resolved notification: other settings, or a late run, can make the episode fire again.
             when coalesce(told.kind, 'resolved') = 'resolved' then 'firing'
             when routed.open_level > told.level then 'escalated'
             when widened.alert is not null then 'widened'
@@ -246,8 +247,8 @@ due as (
 
 ),
 
--- Told, and no episode speaks for it any more: its test or its route is gone, or it fires only after a longer `for`.
--- Nobody else would close it at the receiver.
+-- The receiver was notified, and the episode no longer exists: its test or its route is gone, or `for` is longer now.
+-- Nothing else would close it at the receiver.
 orphans as (
 
     select
