@@ -20,22 +20,3 @@
         {%- for addition in additions -%}{%- do run_query(addition) -%}{%- endfor -%}
     {%- endif -%}
 {%- endmacro %}
-
-{# The schemas of `schemas` that are there: a mapping of schema to table to the list of
-   its columns, all in upper case, by one statement. #}
-{% macro found_columns(schemas) -%}
-    {%- set names = [] -%}
-    {%- for name in schemas -%}{%- do names.append(sql_string(name | upper)) -%}{%- endfor -%}
-    {%- set rows = run_query(
-        'select s.schema_name, c.table_name, c.column_name from information_schema.schemata as s'
-        ~ ' left join information_schema.columns as c on s.catalog_name = c.table_catalog and s.schema_name = c.table_schema'
-        ~ ' where upper(s.catalog_name) = ' ~ sql_string(target.database | upper)
-        ~ ' and upper(s.schema_name) in (' ~ names | join(', ') ~ ')'
-    ).rows -%}
-    {%- set found = {} -%}
-    {%- for schema, table, column in rows -%}
-        {%- set tables = found.setdefault(schema | upper, {}) -%}
-        {%- if table -%}{%- do tables.setdefault(table | upper, []).append(column | upper) -%}{%- endif -%}
-    {%- endfor -%}
-    {{ return(found) }}
-{%- endmacro %}

@@ -1,13 +1,15 @@
 """Tables that an earlier version of the project created get the columns that they lack, and keep their rows."""
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
+import jinja2
 import pytest
 
 from orchestration import runs, steps
 from orchestration.outcomes import DbtError
-from orchestration.tests.conftest import Receiver, Warehouse
+from orchestration.tests.conftest import PROJECT_DIR, Receiver, Warehouse
 
 T1, T2, T3, T4 = (f"2026-03-02T12:{minute}:00Z" for minute in ("02", "03", "04", "10"))
 # The columns of each table as an earlier version created it; one that it did not have is empty here.
@@ -69,3 +71,45 @@ def test_a_column_that_only_the_owner_of_a_table_can_add_is_an_error_with_the_st
     monkeypatch.setattr(macro, "macro_sql", no)
     with pytest.raises(DbtError, match=r'alter table \S+CONNECTOR_STATUS"? add column tasks_max integer'):
         warehouse.dbt.run_operation("create_landing_tables", T1)
+
+
+class Returned(Exception):
+    pass
+
+
+def _macro(name: str, file: str, **context: Any) -> Any:
+    """A macro by itself, with a fake of what dbt gives it."""
+
+    def returned(value: Any) -> None:
+        raise Returned(value)
+
+    names = {"return": returned, "sql_string": lambda text: f"'{text}'", "target": SimpleNamespace(database="OPS")}
+    text = (PROJECT_DIR / "macros" / "engine" / f"{file}.sql").read_text()
+    environment = jinja2.Environment(extensions=["jinja2.ext.do"])
+    return getattr(environment.from_string(text, names | context).module, name)
+
+
+def test_snowflake_looks_up_the_columns_of_the_schemas_alone() -> None:
+    sql = " ".join(_macro("snowflake__found_columns", "found_columns")("'STREAMING', 'MONITORING'").split())
+    assert "(s." not in sql, "a function of a column: Snowflake looks up all schemas"
+    for part in (
+        "from OPS.information_schema.schemata as s",
+        "join OPS.information_schema.columns as c",
+        "c.table_schema in ('STREAMING', 'MONITORING')",
+        "where s.schema_name in ('STREAMING', 'MONITORING')",
+    ):
+        assert part in sql
+
+
+@pytest.mark.parametrize("kind", ["role", "database_role", "neither"])
+def test_a_table_may_belong_to_a_role_or_a_database_role_of_the_session(kind: str) -> None:
+    def run_query(sql: str) -> Any:
+        if "table_owner" in sql:
+            assert "from OPS.information_schema.tables" in sql
+            return SimpleNamespace(rows=[["CONNECTOR"]])
+        return SimpleNamespace(rows=[[sql == f"select is_{kind}_in_session('CONNECTOR')"]])
+
+    table = SimpleNamespace(database="OPS", schema="STREAMING", identifier="KAFKA_OFFSETS")
+    with pytest.raises(Returned) as returned:
+        _macro("snowflake__owns_table", "owns_table", run_query=run_query)(table)
+    assert returned.value.args == (kind != "neither",)
