@@ -12,6 +12,7 @@ import os
 import re
 import sys
 import time
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -29,6 +30,9 @@ from orchestration.built import Built, fingerprint
 from orchestration.credentials import CredentialsError, check_profile, fetch_snowflake_secret
 from orchestration.outcomes import CURRENT_RUN, DbtError, Outcome
 from orchestration.settings import PROJECT_DIR, Settings, log_file
+
+# What it guesses at in a seed is a finding of ours, without a path of the venv.
+warnings.filterwarnings("ignore", module="agate")
 
 logger = logging.getLogger(__name__)
 node_logger = logging.getLogger(f"{__name__}.nodes")
