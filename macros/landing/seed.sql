@@ -27,8 +27,9 @@
 {% endmaterialization %}
 
 {# The rows of `table`, an agate table, as SQL tuples in the order of `types`: a list of
-   lists, each for a statement. Some 250,000 characters: Snowflake wants a statement to
-   have less than 1 MB. #}
+   lists, each for a statement. Some 250,000 characters and 10,000 rows: Snowflake wants a
+   statement to have less than 1 MB, and VALUES at most 16,384 rows. An offset is written
+   out, as +02:00: Snowflake need not read a shorter one. #}
 {% macro seed_chunks(table, types) -%}
     {%- set header = table.column_names | map('trim') | map('lower') | list -%}
     {%- if header | length == 1 and types | length > 1 and modules.re.search('[;\t|]', header[0]) -%}
@@ -60,7 +61,7 @@
                 'integer': '[0-9]{1,9}',
                 'datetime':
                     '[0-9]{4}-[0-9]{2}-[0-9]{2}'
-                    ~ '([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?)?',
+                    ~ '([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?)?',
             }.get(type, '.+') -%}
             {%- do values.append(sql_string(text) if modules.re.fullmatch('(?s)' ~ pattern, text) else 'null') -%}
         {%- endfor -%}
@@ -68,7 +69,7 @@
             {%- do step.chunks[-1].append('(' ~ values | join(', ') ~ ')') -%}
             {%- set step.size = step.size + step.chunks[-1][-1] | length -%}
         {%- endif -%}
-        {%- if step.size > 250000 and not loop.last -%}
+        {%- if (step.size > 250000 or step.chunks[-1] | length == 10000) and not loop.last -%}
             {%- do step.chunks.append([]) -%}
             {%- set step.size = 0 -%}
         {%- endif -%}
