@@ -49,8 +49,7 @@ def show_check(console: Console, query: Callable[[], Any], findings: Callable[[]
     lines += [*_secret("Kafka", settings, with_kafka_secret), *_offsets(settings, topics, found.get("kafka_offsets"))]
     lines += [*_connect(connectors, found.get("connector_status"))]
     lines += [*_receivers(settings), *_prefect()]
-    wrong: list[Line] = [(f"{found.file} line {found.line}", _FAILED, found.text) for found in findings()]
-    lines = [*(wrong or [("seeds", _OK, "no mistake was found")]), *lines]
+    lines = [*_files(findings), *lines]
     lines = [*((problem.variable, _FAILED, str(problem)) for problem in settings.problems), *lines]
     table = Table(box=box.SIMPLE_HEAD, title="Connections", title_justify="left")
     for column in ("connection", "state", "what works, or what to fix"):
@@ -67,6 +66,20 @@ def show_check(console: Console, query: Callable[[], Any], findings: Callable[[]
 def _seed(name: str) -> Rows:
     """From the file: what is expected is known also where the warehouse cannot be reached."""
     return list(seeds.rows(PROJECT_DIR, name))
+
+
+def _files(findings: Callable[[], list[seeds.Finding]]) -> Iterator[Line]:
+    what = "seeds"
+    try:
+        found = findings()
+    # dbt parses the project for it: whatever that stumbles over, the connections are shown.
+    except Exception as error:
+        yield what, _FAILED, f"{type(error).__name__}: {error}"
+        return
+    for finding in found:
+        yield f"{finding.file} line {finding.line}", _FAILED, finding.text
+    if not found:
+        yield what, _OK, "no mistake was found"
 
 
 def _warehouse(query: Callable[[], Any]) -> Iterator[Line]:

@@ -1,4 +1,4 @@
-"""What is wrong with the files that people edit: the seeds, and the limits in dbt_project.yml.
+"""What is wrong with the files that people edit: the seeds, and the variables in dbt_project.yml.
 
 A malformed cell disables its row in the warehouse (macros/landing/seed.sql) and stops nothing. It is named here, with
 file and line. This needs neither dbt nor the warehouse.
@@ -20,9 +20,11 @@ import yaml
 from orchestration.settings import parse_instant
 
 _LONGEST = timedelta(days=31)
-_TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d(:?\d\d)?)?)?", re.ASCII)
+_TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?)?", re.ASCII)
 _WRITE_TIME = "write it as 2026-03-02 14:00 (UTC) or, with an offset, as 2026-03-02T14:00:00+02:00"
 _VARIABLE = re.compile(r"""\{\{\s*var\(\s*['"](\w+)['"].*\)\s*\}\}""")
+_READ = re.compile(r"""\bvar\(\s*['"](\w+)""")
+_PROJECT, _DESCRIBED = "dbt_project.yml", "seeds/_seeds.yml"
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 _LEVELS = ("warn", "error")
 _SHOWN = 60
@@ -81,33 +83,39 @@ class _Seed:
         try:
             self._read((project_dir / self.file).read_bytes().decode("utf-8-sig"))
         except OSError as error:
-            self.note(1, f"cannot be read: {error.strerror}")
+            self.disable(1, f"cannot be read: {error.strerror}")
         except UnicodeDecodeError as error:
             line = error.object[: error.start].count(b"\n") + 1
-            self.note(line, "a character is not UTF-8: save the file as CSV in UTF-8")
+            self.disable(line, "a character is not UTF-8: save the file as CSV in UTF-8")
         except csv.Error as error:
-            self.note(1, f"is no CSV: {error}")
+            self.disable(1, f"is no CSV: {error}")
         self._judge_cells()
         self._judge_keys(name)
 
     def note(self, line: int, text: str) -> None:
         self.findings.append(Finding(self.file, line, text))
 
+    def disable(self, line: int, text: str) -> None:
+        """A mistake that dbt cannot read past."""
+        self.note(line, f"{text}; nothing of this file is loaded until then")
+
     def _read(self, text: str) -> None:
         reader = csv.reader(io.StringIO(text, newline=""))
         header = [name.strip().lower() for name in next(reader, [])]
-        if len(header) == 1 and (signs := [name for sign, name in _SEPARATORS.items() if sign in header[0]]):
-            self.note(1, f"its columns are separated by {signs[0]}: save it as CSV with commas")
+        if not any(header):
+            self.disable(1, f"has no header: write {','.join(self.types)}")
             return
-        for name in self.types:
-            if name not in header:
-                self.note(1, f"column {name} is missing")
+        if len(header) == 1 and (signs := [name for sign, name in _SEPARATORS.items() if sign in header[0]]):
+            self.disable(1, f"its columns are separated by {signs[0]}: save it as CSV with commas")
+            return
+        wrong = [f"column {name} is missing" for name in self.types if name not in header]
         for place, name in enumerate(header):
             if name not in self.types:
-                self.note(1, f"column {_shown(name)} is unknown" if name else f"column {place + 1} has no name")
+                wrong.append(f"column {_shown(name)} is unknown" if name else f"column {place + 1} has no name")
             elif name in header[:place]:
-                self.note(1, f"column {name} is there twice")
-        if self.findings:
+                wrong.append(f"column {name} is there twice")
+        if wrong:
+            self.disable(1, ", ".join(wrong))
             return
         line = reader.line_num
         for cells in reader:
@@ -115,8 +123,11 @@ class _Seed:
             if not any(cell.strip() for cell in cells):
                 continue
             if len(cells) != len(header):
-                fix = 'put "..." around a text with a comma' if len(cells) > len(header) else "add the commas"
-                self.note(first, f"has {len(cells)} cells, the header has {len(header)}: {fix}")
+                text = f"has {len(cells)} cells, the header has {len(header)}: "
+                if len(cells) > len(header):
+                    self.disable(first, f'{text}put "..." around a text with a comma')
+                else:
+                    self.note(first, f"{text}add the commas")
             # dbt takes "null" for an empty cell, too.
             values = ["" if cell.lower() == "null" else cell for cell in map(str.strip, cells)]
             values += [""] * (len(header) - len(values))
@@ -145,10 +156,13 @@ class _Seed:
 
 
 def rows(project_dir: Path, name: str) -> list[dict[str, str]]:
-    """The rows of a seed, as text, without those that have a finding."""
-    seed = _Seed(project_dir, name)
-    malformed = {finding.line for finding in seed.findings}
-    return [row.cells for row in seed.rows if row.line not in malformed]
+    """The rows of a seed, as text, without those that have a finding; none where the columns are not known."""
+    found: list[dict[str, str]] = []
+    with _noted([], _DESCRIBED):
+        seed = _Seed(project_dir, name)
+        malformed = {finding.line for finding in seed.findings}
+        found = [row.cells for row in seed.rows if row.line not in malformed]
+    return found
 
 
 def add_row(project_dir: Path, name: str, cells: dict[str, str]) -> None:
@@ -165,13 +179,38 @@ def add_row(project_dir: Path, name: str, cells: dict[str, str]) -> None:
 
 def findings(project_dir: Path, receivers: Collection[str], alerts: Collection[Alert] | None) -> list[Finding]:
     """All that is wrong, by file and line. `alerts` is None where the project cannot be parsed."""
-    seeds = {name: _Seed(project_dir, name) for name in _column_types(project_dir)}
-    found = [finding for seed in seeds.values() for finding in seed.findings]
-    found += _topics(seeds["expected_topics"], seeds["expected_connectors"])
-    found += _routes(seeds["alert_routes"], receivers, alerts)
-    found += _silences(seeds["silences"], alerts)
-    found += _limits(project_dir, alerts or [])
+    found: list[Finding] = []
+    with _noted(found, _DESCRIBED):
+        seeds = {name: _Seed(project_dir, name) for name in _column_types(project_dir)}
+        found += [finding for seed in seeds.values() for finding in seed.findings]
+        found += _topics(seeds["expected_topics"], seeds["expected_connectors"])
+        found += _routes(seeds["alert_routes"], receivers, alerts)
+        found += _silences(seeds["silences"], alerts)
+    with _noted(found, _PROJECT):
+        project = _loaded(project_dir / _PROJECT)
+        found += _limits(project_dir, project["vars"], alerts or [])
+        found += _variables(project_dir, {*project["vars"]} - {project["name"]})
     return sorted(found, key=lambda finding: (finding.file, finding.line))
+
+
+@contextlib.contextmanager
+def _noted(found: list[Finding], file: str) -> Iterator[None]:
+    """A YAML file that is not as the project needs it is a finding."""
+    line = 1
+    try:
+        yield
+        return
+    except OSError as error:
+        text = f"cannot be read: {error.strerror}"
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark else 1
+        text = f"is no YAML: {str(getattr(error, 'problem', None) or error).splitlines()[0]}"
+    except KeyError as error:
+        text = f"lacks {error}"
+    except (AttributeError, TypeError) as error:
+        text = f"has a value where a mapping or a list belongs, or none: {error}"
+    found.append(Finding(file, line, text))
 
 
 def _topics(topics: _Seed, connectors: _Seed) -> Iterator[Finding]:
@@ -202,7 +241,7 @@ def _silences(silences: _Seed, alerts: Collection[Alert] | None) -> Iterator[Fin
         pattern = cells["alert"] or "*"
         muted = [name for name in names if _matches(pattern, name)]
         if names and not muted:
-            text = f"it matches no alert: there is no {_shown(pattern)}{_meant(pattern, names)}"
+            text = f"no alert has the name {_shown(pattern)}: this silence mutes nothing{_meant(pattern, names)}"
             yield Finding(silences.file, line, text)
         start, end = _instant(cells["starts_at"]), _instant(cells["ends_at"])
         if not start or not end:
@@ -215,9 +254,8 @@ def _silences(silences: _Seed, alerts: Collection[Alert] | None) -> Iterator[Fin
             yield Finding(silences.file, line, text)
 
 
-def _limits(project_dir: Path, alerts: Iterable[Alert]) -> Iterator[Finding]:
+def _limits(project_dir: Path, variables: dict[str, Any], alerts: Iterable[Alert]) -> Iterator[Finding]:
     """A limit of a warning that lies beyond that of the error."""
-    variables = yaml.safe_load((project_dir / "dbt_project.yml").read_text(encoding="utf-8"))["vars"]
     for alert in alerts:
         for way, sign in (("above", 1), ("below", -1)):
             given = [str(alert.arguments.get(f"{level}_{way}")) for level in _LEVELS]
@@ -228,19 +266,38 @@ def _limits(project_dir: Path, alerts: Iterable[Alert]) -> Iterator[Finding]:
             except (TypeError, ValueError):
                 continue
             if sign * warn > sign * error:
-                file, key = ("dbt_project.yml", f"  {names[0]}:") if names[0] else (alert.file, f"name: {alert.name}")
-                lines = (project_dir / file).read_text(encoding="utf-8").splitlines()
-                line = next((number for number, text in enumerate(lines, 1) if key in text), 1)
+                file, key = (_PROJECT, f"  {names[0]}:") if names[0] else (alert.file, f"name: {alert.name}")
                 shown = [
                     f"{name or level} ({limit})" for level, name, limit in zip(_LEVELS, names, limits, strict=True)
                 ]
+                line = _line(project_dir / file, key)
                 yield Finding(file, line, f"{shown[0]} is {way} {shown[1]}: {alert.name} never warns")
+
+
+def _variables(project_dir: Path, names: set[str]) -> Iterator[Finding]:
+    """A variable that nothing reads: dbt would say nothing, or name only the one that is missing."""
+    files = [project_dir / _PROJECT, *project_dir.glob("profiles*.yml")]
+    for folder in ("models", "macros", "tests"):
+        files += [file for file in (project_dir / folder).rglob("*.*") if file.suffix in (".sql", ".yml")]
+    read = {*_READ.findall(b"\n".join(map(Path.read_bytes, files)).decode(errors="replace"))}
+    for name in sorted(names - read):
+        line = _line(project_dir / _PROJECT, f"  {name}:")
+        yield Finding(_PROJECT, line, f"nothing reads the variable {_shown(name)}{_meant(name, read - names)}")
+
+
+def _line(file: Path, key: str) -> int:
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return next((number for number, text in enumerate(lines, 1) if key in text), 1)
 
 
 def _column_types(project_dir: Path) -> dict[str, dict[str, str]]:
     """By seed, name and type of each column, as dbt has them."""
-    described = yaml.safe_load((project_dir / "seeds" / "_seeds.yml").read_text(encoding="utf-8"))["seeds"]
+    described = _loaded(project_dir / _DESCRIBED)["seeds"]
     return {seed["name"]: seed["config"]["column_types"] for seed in described}
+
+
+def _loaded(file: Path) -> Any:
+    return yaml.safe_load(file.read_bytes())
 
 
 def _instant(text: str) -> datetime | None:

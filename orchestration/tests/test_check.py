@@ -46,14 +46,14 @@ class Place:
     def query(self) -> None:
         pass
 
-    def run(self) -> tuple[bool, dict[str, tuple[str, str]]]:
+    def run(self, findings: Callable[[], list[Finding]] | None = None) -> tuple[bool, dict[str, tuple[str, str]]]:
         """Whether all is well, and by connection its state and text."""
         if not self.connect.answers:
             status = {"connector": {"state": self.state, "worker_id": "w"}, "tasks": self.tasks}
             self.connect.says({self.name: {"status": status, "info": {"config": self.config}}})
         console = Console(width=400, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
         with temporary_settings({PREFECT_API_URL: self.prefect.url, PREFECT_API_KEY: "pr3fect-k3y"}):
-            well = check.show_check(console, self.query, lambda: self.findings)
+            well = check.show_check(console, self.query, findings or (lambda: self.findings))
         said = console.export_text()
         assert not [secret for secret in (*SECRETS.values(), "pr3fect-k3y") if secret in said]
         lines = [line for line in said.splitlines() if any(s in line for s in ("  ok  ", "FAILED", "not configured"))]
@@ -183,6 +183,16 @@ def _seeds(partitions: str = "6", more: str = "", group: str = GROUP) -> Callabl
     topic = {"topic": "orders", "partitions": partitions, "consumer_group": group, "connector": SINK}
     topics = [topic, *([topic | {"topic": more}] if more else [])]
     return lambda name: topics if name == "expected_topics" else [{"connector": SINK, "tasks": "2"}]
+
+
+def test_a_failure_to_look_for_mistakes_hides_no_connection(place: Place) -> None:
+    def findings() -> list[Finding]:
+        raise KeyError("vars")
+
+    well, lines = place.run(findings)
+    assert not well
+    assert lines["seeds"] == ("FAILED", "KeyError: 'vars'")
+    assert lines["Prefect API"][0] == "ok"
 
 
 def test_what_comes_from_outside_steers_no_terminal(place: Place) -> None:

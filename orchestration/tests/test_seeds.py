@@ -1,6 +1,9 @@
 """Files that people edit: how a spreadsheet saves them, what dbt makes of them, and what is said of a mistake."""
 
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,8 @@ SOON = "2026-03-02 12:00,2026-03-02 14:00,me,why\n"
 def project(tmp_path: Path) -> Path:
     shutil.copytree(PROJECT_DIR / "seeds", tmp_path / "seeds")
     shutil.copy(PROJECT_DIR / "dbt_project.yml", tmp_path)
+    for name in ("macros", "models", "tests", "profiles.example.yml"):
+        (tmp_path / name).symlink_to(PROJECT_DIR / name)
     return tmp_path
 
 
@@ -56,7 +61,12 @@ def test_the_projects_own_files_have_no_findings(project: Path) -> None:
         ("expected_topics", TOPICS + ORDERS.replace("6", ""), "line 2: partitions is empty"),
         ("expected_topics", TOPICS + ORDERS * 2, "line 3: orders connect-snowflake-orders-sink is in line 2 already"),
         ("expected_connectors", CONNECTORS + "snowflake-orders-sink,-1\n", "line 2: tasks is '-1'"),
-        ("silences", SILENCES + "partition_stal,*," + SOON, "line 2: it matches no alert: there is no 'partition_"),
+        ("silences", SILENCES + "partition_stal,*," + SOON, "line 2: no alert has the name 'partition_stal': "
+            "this silence mutes nothing; did you mean 'partition_stalled'?"),
+        ("silences", SILENCES + "*,a,2026-03-02 14:00+02,2026-03-09,me,why\n", "line 2: starts_at is '2026-03-02 14:"),
+        ("silences", SILENCES + "*,a,2026-03-02T14:00+0200,2026-03-09,me,why\n", "line 2: starts_at is '2026-03-02T14:"
+            "00+0200', and the row has no effect: write it as 2026-03-02 14:00 (UTC) or, with an offset, as 2026-03-02T"
+            "14:00:00+02:00"),
         ("silences", SILENCES + "*,*,2026-03-02 14:00,2026-03-02 12:00,me,why\n", "line 2: ends_at is not after star"),
         ("silences", SILENCES + "\n,,,,,\n*,a,02.03.2026,2026-03-02,me,why\n", "line 4: starts_at is '02.03.2026', "),
         ("silences", SILENCES + "*,a,2026-03-02,2026-02-30,me,why\n", "line 2: ends_at is '2026-02-30', and the row"),
@@ -68,8 +78,7 @@ def test_the_projects_own_files_have_no_findings(project: Path) -> None:
         ("silences", SILENCES + "*,a,2026-03-02,2026-03-03,me,broken, again\n", "line 2: has 7 cells, the header has"),
         ("silences", SILENCES.replace(",", ";"), "line 1: its columns are separated by semicolons: save it as CSV"),
         ("silences", SILENCES.replace(",", "\t"), "line 1: its columns are separated by tabs: save it as CSV"),
-        ("silences", SILENCES.replace("entity", "entiti"), "line 1: column entity is missing"),
-        ("silences", SILENCES.replace("entity", "entiti"), "line 1: column 'entiti' is unknown"),
+        ("silences", SILENCES.replace("entity", "entiti"), "line 1: column entity is missing, column 'entiti' is"),
         ("silences", SILENCES.replace("\n", ",\n"), "line 1: column 7 has no name"),
         ("silences", SILENCES.replace("\n", ",alert\n"), "line 1: column alert is there twice"),
         ("silences", (SILENCES + "*,a," + SOON.replace("why", "müde")).encode("cp1252"), "line 2: a character is not"),
@@ -106,6 +115,79 @@ def test_limits_that_are_in_the_wrong_order_are_named(project: Path) -> None:
     below = Alert("a", "", [], "dbt_project.yml", {"warn_below": 1, "error_below": "2"})
     (found,) = [str(f) for f in seeds.findings(project, RECEIVERS, [below]) if "never warns" in f.text]
     assert found == "dbt_project.yml line 1: warn (1) is below error (2): a never warns"
+
+
+WHOLE = "; nothing of this file is loaded until then"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "line 1: has no header: write alert,entity,starts_at,ends_at,created_by,comment" + WHOLE),
+        (b"\n,,\n", "line 1: has no header: write alert,entity,starts_at,ends_at,created_by,comment" + WHOLE),
+        (SILENCES.replace(",", ";").encode(), "line 1: its columns are separated by semicolons: save it as CSV with"),
+        (SILENCES.replace("alert,entity", "x,y").encode(), "line 1: column alert is missing, column entity is missing"),
+        ((SILENCES + "*,a,2026-03-02,2026-03-03,me,a, b\n").encode(), "line 2: has 7 cells, the header has 6: put"),
+        ((SILENCES + "*,a,2026-03-02,2026-03-03,me,ü\n").encode("cp1252"), "line 2: a character is not UTF-8: save"),
+    ],
+)  # fmt: skip
+def test_a_mistake_that_disables_the_whole_file_says_so(content: bytes, said: str, project: Path) -> None:
+    (project / "seeds" / "silences.csv").write_bytes(content)
+    (found,) = _found(project)
+    assert found.startswith(f"seeds/silences.csv {said}")
+    assert found.endswith(WHOLE)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("dbt_project.yml", "name: x\nvars: {a: 1\n", "line 3: is no YAML: expected ',' or '}'"),
+        ("dbt_project.yml", "name: x\nvars:\n  a: 1\n b: 2\n", "line 4: is no YAML: "),
+        ("dbt_project.yml", "name: x\n", "line 1: lacks 'vars'"),
+        ("dbt_project.yml", "name: x\nvars:\n", "line 1: has a value where a mapping or a list belongs, or none"),
+        ("dbt_project.yml", "", "line 1: has a value where"),
+        ("dbt_project.yml", b"\xff", "line 1: is no YAML: "),
+        ("dbt_project.yml", None, "line 1: cannot be read: No such file or directory"),
+        ("seeds/_seeds.yml", "seeds: [\n", "line 2: is no YAML: "),
+        ("seeds/_seeds.yml", "seeds:\n  - name: silences\n", "line 1: lacks 'config'"),
+        ("seeds/_seeds.yml", "seeds: []\n", "line 1: lacks 'expected_topics'"),
+        ("seeds/_seeds.yml", "seeds:\n", "line 1: has a value where"),
+        ("seeds/_seeds.yml", "seeds: [{name: a, config: []}]", "line 1: has a value where"),
+        ("seeds/_seeds.yml", None, "line 1: cannot be read: No such file or directory"),
+    ],
+)
+def test_yaml_that_is_malformed_is_a_finding(name: str, content: str | bytes | None, said: str, project: Path) -> None:
+    (project / name).unlink()
+    if content is not None:
+        (project / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    (found,) = _found(project)
+    assert found.startswith(f"{name} {said}"), found
+    assert bool(seeds.rows(project, "expected_topics")) == (name == "dbt_project.yml")
+
+
+def test_a_variable_that_nothing_reads_is_named_fast(project: Path) -> None:
+    file = project / "dbt_project.yml"
+    given = file.read_text()
+    line = given.splitlines().index("  lag_window_minutes: 60") + 1
+    file.write_text(given.replace("  lag_window_minutes: 60", "  lag_window_minutess: 60\n  xyz: 1"))
+    assert _found(project) == [
+        f"dbt_project.yml line {line}: nothing reads the variable 'lag_window_minutess'; "
+        "did you mean 'lag_window_minutes'?",
+        f"dbt_project.yml line {line + 1}: nothing reads the variable 'xyz'",
+    ]
+    took = []
+    for _ in range(3):
+        start = time.thread_time()
+        list(seeds._variables(project, {"xyz"}))
+        took.append(time.thread_time() - start)
+    assert min(took) < 0.1, took
+
+
+def test_agates_guesses_are_not_printed() -> None:
+    code = "import warnings, agate, orchestration.runner; agate.Table([], ['a', 'a']); warnings.warn('ours')"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_DIR, capture_output=True, text=True, check=True)
+    assert "ours" in ran.stderr
+    assert "agate" not in ran.stderr.replace(code, "")
 
 
 @pytest.mark.parametrize("cell", ["2026-03-02T14:00:00+02:00", "2026-03-02", " 2026-03-02 14:00 ", "2026-03-02T14:00Z"])
@@ -164,6 +246,10 @@ def test_dbt_reads_the_seeds_as_a_spreadsheet_saves_them(warehouse: Warehouse, t
         "seeds/expected_topics.csv line 4",
         "seeds/silences.csv line 3",
     ]
+
+    many = "namespace(column_names=['a'], rows=[['1']] * 10001)"
+    sizes = f"{{{{ seed_chunks({many}, {{'a': 'integer'}}) | map('length') | join(' and ') }}}}"
+    assert dbt.query(f"select '{sizes}' as sizes", T0) == [{"sizes": "10000 and 1"}]
 
     for content, said in (
         (TOPICS.replace(",", ";"), "seeds/expected_topics.csv: its columns are not separated by commas"),
