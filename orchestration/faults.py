@@ -2,8 +2,8 @@
 
 A fault is one incident. Receivers are notified when it begins, when it gets another cause, every four hours while it
 lasts if it is an error, and when it is over; without the warehouse if need be. What was sent is kept for each
-warehouse: in MONITORING.RUN_STATE, else in a Prefect variable, else in a file. Without any of them it is sent again,
-with the same deduplication key.
+warehouse in MONITORING.RUN_STATE, and in a Prefect variable and a file for where that is out of reach. Without any of
+them it is sent again, with the same deduplication key.
 """
 
 import hashlib
@@ -115,7 +115,7 @@ class Faults:
     """What is wrong in a run or a tick, and what its receivers know of it."""
 
     def __init__(self, as_of: str, stores: Iterable[Store]) -> None:
-        """`stores`: the best one first. All are read: a store that was out of reach may have an old state."""
+        """`stores`: all are read and written. One that was out of reach may have an old state: the newest counts."""
         self._as_of, self._stores, self._settings = as_of, list(stores), Settings()
         self._known: State = {}
         for store in self._stores:
@@ -227,15 +227,17 @@ class Faults:
         self._is_changed = True
 
     def _keep(self) -> None:
-        """A fault that is over stays as an empty entry: an older state of another store must not bring it back."""
-        text, self._is_changed = json.dumps(self._known), False
+        """In every store: the next run may reach another one. A fault that is over stays as an entry that says so, for
+        an older state must not bring it back."""
+        text, self._is_changed, is_kept = json.dumps(self._known), False, False
         for store in self._stores:
             try:
                 store.write(text)
-                return
+                is_kept = True
             except Exception as error:
                 logger.info("%s did not take which faults were sent: %s", type(store).__name__, error)
-        logger.warning("Which faults were sent could not be kept: they may be sent again, with the same key.")
+        if not is_kept:
+            logger.warning("Which faults were sent could not be kept: they may be sent again, with the same key.")
 
     def _kind(self, sent: dict[str, Any] | None, causes: set[str], severity: str) -> str | None:
         if sent is None:

@@ -140,7 +140,7 @@ def test_a_state_of_any_content_stops_no_notification(webhook: Receiver, text: s
     assert [kind for _, kind in _kinds(webhook)] == ["firing", "resolved"]
 
 
-def test_the_first_store_that_takes_it_keeps_what_was_sent_and_a_newer_state_wins(webhook: Receiver) -> None:
+def test_every_store_keeps_what_was_sent_and_the_newest_state_wins(webhook: Receiver) -> None:
     warehouse, variable = Memory(), Memory()
     warehouse.is_down = True
     _report([warehouse, variable], "12:00", BROKEN)
@@ -148,8 +148,9 @@ def test_the_first_store_that_takes_it_keeps_what_was_sent_and_a_newer_state_win
     assert warehouse.text is None
     _report([warehouse, variable], "12:05", BROKEN)
     _report([warehouse, variable], "12:10", [])
-    # The variable still says that it is open.
-    _report([warehouse, variable], "12:15", [])
+    # Whichever the next run reaches.
+    for store in (warehouse, variable):
+        _report([store], "12:15", [])
     assert [kind for _, kind in _kinds(webhook)] == ["firing", "resolved"]
 
 
@@ -410,7 +411,8 @@ def test_a_seed_that_dbt_cannot_read_is_named(
     (tmp_path / "seeds").mkdir()
     for file in (PROJECT_DIR / "seeds").iterdir():
         shutil.copy(file, tmp_path / "seeds")
-    shutil.copy(PROJECT_DIR / "dbt_project.yml", tmp_path)
+    for name in ("dbt_project.yml", "profiles.example.yml", "models", "macros", "tests"):
+        (tmp_path / name).symlink_to(PROJECT_DIR / name)
     (tmp_path / "seeds" / "silences.csv").write_bytes(
         b"alert,entity,starts_at,ends_at,created_by,comment\nj\xfcrgen,,,,,\n"
     )
@@ -459,7 +461,6 @@ def test_what_was_sent_of_a_fault_survives_the_machine(
     runs.monitor(T4)
     faults = [(alert, kind) for alert, kind in _kinds(webhook) if alert.endswith("failed")]
     assert faults == [("monitor-streaming failed", "firing"), ("monitor-streaming failed", "resolved")]
-    assert len(list((tmp_path / T1).glob("faults-*"))) == 0
 
 
 def test_a_state_that_cannot_be_read_or_written_hides_nothing(warehouse: Warehouse, webhook: Receiver) -> None:
