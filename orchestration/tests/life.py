@@ -89,6 +89,8 @@ def land(rows: list[tuple[Any, Any]]) -> None:
                     "insert into STREAMING.ORDER_EVENTS select parse_json(%s), parse_json(%s)", row
                 )
     else:
+        # A process attaches a file once.
+        steps.dbt().close()
         with duckdb.connect(os.environ["STREAMING_OPS_DUCKDB_PATH"]) as connection:
             for row in texts:
                 connection.execute("insert into STREAMING.ORDER_EVENTS select ?::json::variant, ?::json::variant", row)

@@ -91,6 +91,10 @@ def _connect(file: str) -> Any:
         return fake_snowflake.connect(int(os.environ["SNOWFLAKE_PORT"]))
     import duckdb
 
+    from orchestration.tests.warm import DBT
+
+    # A process attaches a file once.
+    DBT.close()
     connection = duckdb.connect(file)
     connection.execute("set timezone = 'UTC'; set disabled_optimizers = 'statistics_propagation'")
     return connection

@@ -8,6 +8,8 @@ from pathlib import Path
 import duckdb
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from orchestration import steps
+
 
 class Sink:
     """It is only there while it lands: between, its group has no member, as one that was stopped."""
@@ -38,6 +40,8 @@ class Sink:
             consumer.close()
 
     def _insert(self, messages: list[Message], as_of: datetime) -> None:
+        # A process attaches a file once.
+        steps.dbt().close()
         with duckdb.connect(self.file) as connection:
             connection.execute("set disabled_optimizers = 'statistics_propagation'")
             connection.executemany(
