@@ -116,7 +116,7 @@ def _is_built(model: str, as_of: str) -> bool:
 def is_monitored() -> bool:
     """Whether a tick has built what completeness is evaluated from."""
     project()
-    return _is_built("consumer_lag", parse_as_of(None))
+    return all(_is_built(model, parse_as_of(None)) for model in ("consumer_lag", "record_completeness"))
 
 
 def has_landed(as_of: str) -> bool:
