@@ -4,7 +4,6 @@ import getpass
 import locale
 import logging
 import os
-import re
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -130,16 +129,15 @@ def silence(
     by: Annotated[str | None, typer.Option(help="Who wants it. Default: the user.")] = None,
 ) -> None:
     """Adds a silence to seeds/silences.csv: the next tick takes it from there. Commit it, so that others see it."""
-    from orchestration.seeds import add_row
+    from orchestration.seeds import add_row, matches
     from orchestration.settings import PROJECT_DIR
 
     if not entity:
         raise ValueError("--entity is empty: * is any entity.")
     begin = parse_instant(start or parse_as_of(None), "from")
-    pattern = ".*".join(re.escape(part) for part in alert.split("*"))
     with session("silence", uses="nothing") as here:
         names = here.call("alert_names")
-    if not any(re.fullmatch(pattern, name) for name in names):
+    if not any(matches(alert, name) for name in names):
         raise ValueError(f"No alert is called {alert!r}; they are: {', '.join(names)}.")
     times = (f"{at:%Y-%m-%d %H:%M:%S}" for at in (begin, begin + timedelta(hours=hours)))
     row = dict(zip(("starts_at", "ends_at"), times, strict=True)) | {"alert": alert, "entity": entity}
@@ -300,7 +298,7 @@ def _run(what: str, flow: str, given: str | None) -> None:
             return
     with session(f"{what} {as_of}") as here:
         here.problems = problems
-        # Where it cannot be opened, the run says why, and reports it.
+        # If it cannot be opened, the run says why, and reports it.
         with suppress(DbtError):
             here.open()
         getattr(runs, what)(as_of, here, is_live=is_now(given))

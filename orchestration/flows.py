@@ -131,7 +131,7 @@ def _run(what: str, run: Callable[..., None], as_of: str | None, is_frequent: bo
     with run_as(info), session(f"{what} {as_of}", wait_minutes) as here:
         SESSIONS[flow_run.id] = here
         try:
-            # Where it cannot be opened, the first step says why, and it is reported.
+            # If it cannot be opened, the run says why, and reports it.
             with suppress(DbtError):
                 here.open()
                 dead_runs.end(here.dead_runs)

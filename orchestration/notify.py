@@ -7,7 +7,7 @@ monitor itself: orchestration/faults.py.
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
@@ -23,7 +23,6 @@ logger = logging.getLogger(__name__)
 _DUE = """
 select * from {{ ref('pending_notifications') }}
 where receiver in ('{{ var("receivers") | join("', '") }}')
-{% if var('spare_orphans') %}and (model is not null or kind <> 'resolved'){% endif %}
 order by receiver, severity, alert, opened_at
 """
 
@@ -33,14 +32,18 @@ def configured(settings: Settings) -> list[str]:
     return [name for name, receiver in RECEIVERS.items() if receiver.is_configured(settings)] or ["log"]
 
 
-def deliver(dbt: "Dbt", as_of: str, seconds: float = DEADLINE, spare_orphans: bool = False) -> list[Outcome]:
+def deliver(
+    dbt: "Dbt", as_of: str, seconds: float = DEADLINE, are_routes_wrong: Callable[[], bool] = lambda: False
+) -> list[Outcome]:
     """Sends what is due of the alerts, for so many seconds at the most; returns an outcome for each receiver.
 
-    `spare_orphans`: an alert whose test or route is gone is not resolved.
     Raises DbtError if the warehouse cannot say what is due.
     """
     settings = Settings()
-    rows = dbt.query(_DUE, as_of, receivers=configured(settings), spare_orphans=spare_orphans)
+    rows = dbt.query(_DUE, as_of, receivers=configured(settings))
+    # An alert whose test or route is gone is over; but a typing error in the routes must not end one that fires.
+    if any(map(_is_orphan, rows)) and are_routes_wrong():
+        rows = [row for row in rows if not _is_orphan(row)]
     if not rows:
         return []
     meanings = dbt.alerts()
@@ -55,6 +58,10 @@ def deliver(dbt: "Dbt", as_of: str, seconds: float = DEADLINE, spare_orphans: bo
     except DbtError as error:
         outcomes.append(Outcome("record notifications", "run", "error", str(error)))
     return outcomes
+
+
+def _is_orphan(row: dict[str, Any]) -> bool:
+    return row["kind"] == "resolved" and row["model"] is None
 
 
 def by_receiver(answers: list[Answer]) -> list[Outcome]:

@@ -16,7 +16,6 @@ from orchestration.settings import PROJECT_DIR, Settings, evaluation_interval
 logger = logging.getLogger(__name__)
 _LEAST_SECONDS = 5  # each receiver gets at least this long, even if others used up the deadline
 _VIEWS = "Somebody built views with --empty or --sample: they returned no rows, or only a sample. They were rebuilt."
-_SEEDS = "seeds are wrong"
 
 
 class Here(Protocol):
@@ -107,7 +106,7 @@ class Run:
         outcomes = self.step("send notifications", "deliver", self.as_of, self._seconds)
         self._spend(began)
         for outcome in outcomes:
-            if outcome.resource_type == "receiver":
+            if outcome.resource_type == "receiver" and self.is_live:
                 self.faults.receiver(outcome)
         return outcomes
 
@@ -139,13 +138,12 @@ class Run:
             found = outcomes_of(self.here.call, "seeds", "wrong_seeds")
         else:
             # Without dbt, which perhaps cannot read one of them.
-            wrong = seeds.findings(PROJECT_DIR, RECEIVERS, None)
-            found = [Outcome(f"{f.file} line {f.line}", "seed", "finding", f.text) for f in wrong]
+            found = [finding.outcome for finding in seeds.findings(PROJECT_DIR, RECEIVERS, None)]
         for outcome in found:
             logger.warning("%s: %s", outcome.name, outcome.message)
         broken = [outcome for outcome in found if outcome.is_broken]
         if not broken:
-            self._report(_SEEDS, found, faults.SEEDS_WRONG, "warn")
+            self._report("seeds are wrong", found, faults.SEEDS_WRONG, "warn")
         return broken
 
     def _report(self, *args: Any, **more: Any) -> None:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from orchestration.outcomes import Outcome
 from orchestration.settings import parse_instant
 
 _LONGEST = timedelta(days=31)
@@ -54,6 +55,11 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.file} line {self.line}: {self.text}"
+
+    @property
+    def outcome(self) -> Outcome:
+        """For the receivers."""
+        return Outcome(f"{self.file} line {self.line}", "seed", "finding", self.text)
 
 
 @dataclass(frozen=True)
@@ -239,7 +245,7 @@ def _silences(silences: _Seed, alerts: Collection[Alert] | None) -> Iterator[Fin
     names = [alert.name for alert in alerts or []]
     for line, cells in silences.rows:
         pattern = cells["alert"] or "*"
-        muted = [name for name in names if _matches(pattern, name)]
+        muted = [name for name in names if matches(pattern, name)]
         if names and not muted:
             text = f"no alert has the name {_shown(pattern)}: this silence mutes nothing{_meant(pattern, names)}"
             yield Finding(silences.file, line, text)
@@ -307,7 +313,8 @@ def _instant(text: str) -> datetime | None:
     return None
 
 
-def _matches(pattern: str, name: str) -> bool:
+def matches(pattern: str, name: str) -> bool:
+    """Whether a silence's pattern, in which `*` is any text, matches."""
     return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), name, re.DOTALL) is not None
 
 

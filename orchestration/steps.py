@@ -171,9 +171,11 @@ def apply_retention(as_of: str) -> list[Outcome]:
 
 def deliver(as_of: str, seconds: float = DEADLINE) -> list[Outcome]:
     """Sends what is due of the alerts, for so many seconds at the most. Each receiver that was called is an outcome."""
-    # A typing error there must not end an alert that fires.
-    are_routes_wrong = any(finding.file == "seeds/alert_routes.csv" for finding in seed_findings())
-    return notify.deliver(project(), as_of, seconds, spare_orphans=are_routes_wrong)
+    return notify.deliver(project(), as_of, seconds, _are_routes_wrong)
+
+
+def _are_routes_wrong() -> bool:
+    return any(finding.file == "seeds/alert_routes.csv" for finding in seed_findings())
 
 
 def backfill(first: str, last: str, as_of: str | None = None) -> Iterator[dict[str, Any]]:
@@ -261,7 +263,7 @@ def wrong_seeds() -> list[Outcome]:
     found = seed_findings()
     files = {finding.file for finding in found}
     broken = [replace(o, status="finding") for o in _broken_seeds if f"seeds/{o.name}.csv" not in files]
-    return [*(Outcome(f"{f.file} line {f.line}", "seed", "finding", f.text) for f in found), *broken]
+    return [*(finding.outcome for finding in found), *broken]
 
 
 def show_check() -> bool:

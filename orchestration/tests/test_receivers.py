@@ -291,12 +291,13 @@ def test_receivers_that_drip_take_one_deadline_and_hold_up_nobody(
     settings = Settings(slack_webhook_url=dripping, alert_webhook_url=dripping, prefect_notification_block="a/b")
     sent = [_notification(n, receiver=to) for to in ("slack", "webhook", "prefect") for n in ("a", "b")]
     began = time.monotonic()
-    answers = send_all(sent, settings, seconds=0.6)
-    assert time.monotonic() - began < 1.1
+    answers = send_all(sent, settings, seconds=2)
+    # One after the other they would take four.
+    assert time.monotonic() - began < 4
     assert [answer.notification for answer in answers] == sent
     for answer in answers[:4]:
         assert (answer.accepted, answer.certain) == (False, False)
-        assert f"{answer.notification.receiver}: did not finish answering within 0.6 s" in (answer.problem or "")
+        assert f"{answer.notification.receiver}: did not finish answering within 2 s" in (answer.problem or "")
     assert [answer.accepted for answer in answers[4:]] == [True, True]
 
 
@@ -623,9 +624,9 @@ def test_twelve_alerts_as_they_are_have_a_section_each() -> None:
 
 def test_what_is_over_is_told_last_and_in_brief() -> None:
     over = _notification("a", kind="resolved", resolved_at="2026-03-02 12:35:00")
-    told = as_text([over, replace(over, alert="b", kind="firing")], Settings()).splitlines()
-    assert [line.partition(":")[0] for line in told if not line.startswith(" ")] == ["environment", "b", "a"]
-    assert "a: resolved after 25 minutes - error from 2026-03-02 12:10 to 12:35 UTC" in told
+    lines = as_text([over, replace(over, alert="b", kind="firing")], Settings()).splitlines()
+    assert [line.partition(":")[0] for line in lines if not line.startswith(" ")] == ["environment", "b", "a"]
+    assert "a: resolved after 25 minutes - error from 2026-03-02 12:10 to 12:35 UTC" in lines
 
 
 def test_a_flow_that_failed_has_measured_nothing() -> None:

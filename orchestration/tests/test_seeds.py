@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +164,7 @@ def test_yaml_that_is_malformed_is_a_finding(name: str, content: str | bytes | N
     assert bool(seeds.rows(project, "expected_topics")) == (name == "dbt_project.yml")
 
 
-def test_a_variable_that_nothing_reads_is_named_fast(project: Path) -> None:
+def test_a_variable_that_nothing_reads_is_named(project: Path) -> None:
     file = project / "dbt_project.yml"
     given = file.read_text()
     line = given.splitlines().index("  lag_window_minutes: 60") + 1
@@ -175,12 +174,6 @@ def test_a_variable_that_nothing_reads_is_named_fast(project: Path) -> None:
         "did you mean 'lag_window_minutes'?",
         f"dbt_project.yml line {line + 1}: nothing reads the variable 'xyz'",
     ]
-    took = []
-    for _ in range(3):
-        start = time.thread_time()
-        list(seeds._variables(project, {"xyz"}))
-        took.append(time.thread_time() - start)
-    assert min(took) < 0.1, took
 
 
 def test_agates_guesses_are_not_printed() -> None:
