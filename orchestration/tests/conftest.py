@@ -48,6 +48,15 @@ def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _nothing_fetched() -> Iterator[None]:
+    """A secret that one test fetched is not fetched in the next one."""
+    from orchestration.origin import FETCHED
+
+    yield
+    FETCHED.clear()
+
+
 @pytest.fixture(scope="session")
 def base_warehouse(tmp_path_factory: pytest.TempPathFactory, _environment: None) -> Path:
     """Three healthy days up to T0, transformed and evaluated. Built in a process of its own, which closes the file."""
