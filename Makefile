@@ -47,7 +47,7 @@ test: lint unit pytest ## everything: lint, parse, build, dbt tests and unit tes
 lint: setup ## ruff, sqlfluff and hadolint
 	ruff check . && ruff format --check .
 	hadolint Dockerfile
-	sqlfluff lint --processes 1 models tests
+	sqlfluff lint --processes 1 models tests/dbt
 
 unit: export STREAMING_OPS_DUCKDB_PATH := $(CURDIR)/target/test/unit.duckdb
 unit: export DBT_TARGET_PATH := $(CURDIR)/target/test
@@ -63,16 +63,16 @@ pytest: setup ## scenarios through real dbt, flows, delivery, collectors
 	python -m pytest
 
 test-snowflake: setup ## of these, what runs through dbt-snowflake on a Snowflake on loopback: no account
-	python -m pytest orchestration/tests/test_snowflake.py
+	python -m pytest tests/python/snowflake
 
 test-kafka: java-and-maven setup $(KAFKA)/.installed ## faults of a real Kafka and Kafka Connect on loopback; needs Java 17 and Maven
-	python -m pytest -m kafka orchestration/tests/test_kafka.py
+	python -m pytest -m kafka tests/python/kafka
 
 java-and-maven:
 	@for tool in java mvn; do command -v $$tool >/dev/null || \
 	  { echo "$$tool not found: install Java 17 or later and Maven, such as openjdk-17-jre-headless and maven"; exit 1; }; done
 
-$(KAFKA)/.installed: orchestration/tests/kafka/pom.xml
+$(KAFKA)/.installed: tests/python/kafka/pom.xml
 	@echo "Fetching Kafka into $(KAFKA), half a minute ..."
 	@rm -rf $(KAFKA)
 	@mvn -B -q -f $< dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(KAFKA)
@@ -85,10 +85,10 @@ soak: export STREAMING_OPS_HISTORIES = $(shell expr $(HISTORIES) / 2)
 soak: export STREAMING_OPS_HISTORIES_TARGET = $(or $(TARGET),local)
 soak: setup ## 500 random histories, runs killed among them, against one load; 100 killed deliveries; kills of serve, server and worker; HISTORIES=20 KILLS=5 SEED=1 TARGET=snowflake
 	@pids=(); for seed in $(SEED) $$(( $(SEED) + 1 )); do \
-	  STREAMING_OPS_SEED=$$seed python -m pytest -q -s orchestration/tests/test_exactness.py & pids+=($$!); \
+	  STREAMING_OPS_SEED=$$seed python -m pytest -q -s tests/python/exactness & pids+=($$!); \
 	done; failed=0; for pid in "$${pids[@]}"; do wait $$pid || failed=1; done; \
-	STREAMING_OPS_KILLS=$(KILLS) python -m pytest -q orchestration/tests/test_notify.py -k killed || failed=1; \
-	STREAMING_OPS_SCHEDULE_KILLS=all python -m pytest -q -s orchestration/tests/test_schedule.py -k after_a_kill || failed=1; exit $$failed
+	STREAMING_OPS_KILLS=$(KILLS) python -m pytest -q tests/python/alerts -k killed || failed=1; \
+	STREAMING_OPS_SCHEDULE_KILLS=all python -m pytest -q -s tests/python/orchestration/test_schedule.py -k after_a_kill || failed=1; exit $$failed
 
 docs: setup ## the dbt docs site as one page: target/static_index.html; after a demo, for it reads the tables
 	dbt docs generate --static

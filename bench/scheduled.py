@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from os import sysconf
 from pathlib import Path
 
-from orchestration.tests.test_schedule import Stage, until
+from tests.python.orchestration.stage import Stage, until
 
 RUNS = 3
 Parts = dict[str, float]

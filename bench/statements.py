@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from orchestration.tests import fake_snowflake
+from tests.python.snowflake import emulator
 
 # In this order: what a statement is counted as. What no pattern tells is a query.
 KINDS = {
@@ -62,10 +62,10 @@ def kind(command: str) -> str:
 
 def count_statements(process: Any, directory: Path) -> dict[str, dict[str, int]]:
     """By tick the number of statements of each kind."""
-    server, port = fake_snowflake.start(directory)
+    server, port = emulator.start(directory)
     places = {"DBT_TARGET_PATH": str(directory / "target"), "DBT_LOG_PATH": str(directory / "logs")}
     before = dict(os.environ)
-    os.environ |= fake_snowflake.environment(directory, port) | places
+    os.environ |= emulator.environment(directory, port) | places
     try:
         counts = {}
         for name, minute in TICKS.items():

@@ -1,0 +1,86 @@
+"""A warehouse for the tests: generated orders in a DuckDB file that is built once and copied for each test."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.python.warehouse import PROJECT_DIR, T0, Warehouse
+from tests.python.web import Receiver
+
+_BUILD = f"""
+from orchestration import runs, steps
+steps.project().run_operation("generate_stream", "{T0}", history_days=3, orders_per_day=12000)
+runs.transform("{T0}")
+runs.monitor("{T0}")
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing of the developer's own: profile, target folder, webhook and Prefect home are the test's."""
+    import orchestration.settings  # noqa: F401  reads the developer's .env, which is taken away again below
+
+    home = tmp_path_factory.mktemp("home")
+    shutil.copy(PROJECT_DIR / "profiles.example.yml", home / "profiles.yml")
+    with pytest.MonkeyPatch.context() as patch:
+        mine = ("AWS_", "KAFKA_", "CONFLUENT_", "STREAMING_OPS_", "DBT_", "PREFECT_", "SNOWFLAKE_")
+        mine += ("SLACK_", "PAGERDUTY_", "ALERT_WEBHOOK_", "HEARTBEAT_")
+        for name in [name for name in os.environ if name.startswith(mine)]:
+            patch.delenv(name)
+        patch.setenv("DBT_PROFILES_DIR", str(home))
+        patch.setenv("DBT_TARGET_PATH", str(home / "target"))
+        patch.setenv("DBT_LOG_PATH", str(home / "logs"))
+        patch.setenv("PREFECT_HOME", str(home / "prefect"))
+        patch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+        patch.setenv("DO_NOT_TRACK", "1")
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _nothing_fetched() -> Iterator[None]:
+    """A secret that one test fetched is not fetched in the next one."""
+    from orchestration.origin import FETCHED
+
+    yield
+    FETCHED.clear()
+
+
+@pytest.fixture(scope="session")
+def base_warehouse(tmp_path_factory: pytest.TempPathFactory, _environment: None) -> Path:
+    """Three healthy days up to T0, transformed and evaluated. Built in a process of its own, which closes the file."""
+    file = tmp_path_factory.mktemp("base") / "warehouse.duckdb"
+    subprocess.run(
+        [sys.executable, "-c", _BUILD],
+        cwd=PROJECT_DIR,
+        env=os.environ | {"STREAMING_OPS_DUCKDB_PATH": str(file)},
+        check=True,
+    )
+    return file
+
+
+@pytest.fixture
+def warehouse(base_warehouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
+    file = tmp_path / "warehouse.duckdb"
+    shutil.copy(base_warehouse, file)
+    monkeypatch.setenv("STREAMING_OPS_DUCKDB_PATH", str(file))
+    return Warehouse(file)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.server.shutdown()
+    receiver.server.server_close()
+
+
+@pytest.fixture
+def slack(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> Receiver:
+    """The receiver, as Slack's webhook of the flows."""
+    monkeypatch.setenv("SLACK_WEBHOOK_URL", receiver.url)
+    return receiver

@@ -1,0 +1,76 @@
+"""The warehouse of the tests: a DuckDB file with generated orders, and the project on it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+PROJECT_DIR = Path(__file__).resolve().parents[2]
+# The first healthy tick; every test goes on from here.
+T0 = "2026-03-02T12:00:00Z"
+T0_MS = 1772452800000
+
+
+class Warehouse:
+    """A copy of the base warehouse, and the project on it."""
+
+    def __init__(self, file: Path) -> None:
+        from orchestration import runs, steps
+
+        self.file, self.runs = file, runs
+        self.dbt = steps.project()
+        # Another file: nothing was built in it by this process.
+        self.dbt.built.forget()
+
+    def sql(self, *statements: str) -> list[tuple[Any, ...]]:
+        """Runs statements straight in DuckDB, as the outside world would; returns the last one's rows."""
+        self.dbt.close()
+        with duckdb.connect(self.file) as connection:
+            connection.execute("set timezone = 'UTC'; set disabled_optimizers = 'statistics_propagation'")
+            for statement in statements:
+                rows = connection.execute(statement)
+            return rows.fetchall()
+
+    def produce(self, until: str, **options: Any) -> None:
+        self.dbt.run_operation("generate_stream", until, **({"orders_per_day": 12000} | options))
+
+    def transform(self, as_of: str) -> None:
+        self.runs.transform(as_of)
+
+    def monitor(self, as_of: str) -> dict[str, str]:
+        """Builds tag:monitoring and returns the status of every alert and of whatever else was not well."""
+        outcomes = self.dbt.build("tag:monitoring", as_of)
+        return {o.name: o.status for o in outcomes if o.is_alert or o.is_problem}
+
+    def firing(self, as_of: str) -> dict[str, str]:
+        return {name: status for name, status in self.monitor(as_of).items() if status != "pass"}
+
+
+def literal(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key!r}: {literal(item)}" for key, item in value.items()) + "}"
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)
+
+
+def land(warehouse: Warehouse, *records: tuple[dict[str, Any] | None, dict[str, Any] | None]) -> None:
+    for record in records:
+        values = [f"{literal(part)}::variant" if part else "null" for part in record]
+        warehouse.sql(f"insert into STREAMING.ORDER_EVENTS values ({', '.join(values)})")
+
+
+def record(
+    offset: int, event_type: str, event_ts: str, *, order_id: str = "X1", pushed_ms: int = T0_MS + 1000, **content: Any
+):
+    metadata = {
+        "topic": "orders",
+        "partition": 9,
+        "offset": offset,
+        "CreateTime": pushed_ms - 500,
+        "SnowflakeConnectorPushTime": pushed_ms,
+    }
+    payload = {"event_id": f"x{offset}", "event_type": event_type, "event_ts": event_ts, "order_id": order_id}
+    return metadata, payload | {"customer_id": "C1", "amount": 12.5, "currency": "EUR"} | content
+
+
+Change = Callable[[Warehouse], Any]
