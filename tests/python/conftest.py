@@ -1,10 +1,11 @@
 """A warehouse for the tests: generated orders in a DuckDB file that is built once and copied for each test."""
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -51,16 +52,33 @@ def _nothing_fetched() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def base_warehouse(tmp_path_factory: pytest.TempPathFactory, _environment: None) -> Path:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this run of the tests, the same in all of its worker processes."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """`folder`, which the first worker process that wants it fills by `make`."""
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            new = folder.with_suffix(".new")
+            new.mkdir()
+            make(new)
+            new.rename(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def base_warehouse(shared: Path, _environment: None) -> Path:
     """Three healthy days up to T0, transformed and evaluated. Built in a process of its own, which closes the file."""
-    file = tmp_path_factory.mktemp("base") / "warehouse.duckdb"
-    subprocess.run(
-        [sys.executable, "-c", _BUILD],
-        cwd=PROJECT_DIR,
-        env=os.environ | {"STREAMING_OPS_DUCKDB_PATH": str(file)},
-        check=True,
-    )
-    return file
+
+    def build(folder: Path) -> None:
+        places = {"STREAMING_OPS_DUCKDB_PATH": str(folder / "warehouse.duckdb"), "DBT_TARGET_PATH": str(folder)}
+        subprocess.run([sys.executable, "-c", _BUILD], cwd=PROJECT_DIR, env=os.environ | places, check=True)
+
+    return made_once(shared / "base", build) / "warehouse.duckdb"
 
 
 @pytest.fixture
@@ -68,7 +86,7 @@ def warehouse(base_warehouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     file = tmp_path / "warehouse.duckdb"
     shutil.copy(base_warehouse, file)
     monkeypatch.setenv("STREAMING_OPS_DUCKDB_PATH", str(file))
-    return Warehouse(file)
+    return Warehouse(file, base_warehouse.with_name("built.json"))
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The warehouse of the tests: a DuckDB file with generated orders, and the project on it."""
 
-from collections.abc import Callable
+import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +10,21 @@ import duckdb
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 # The first healthy tick; every test goes on from here.
 T0 = "2026-03-02T12:00:00Z"
-T0_MS = 1772452800000
+T0_MS = round(datetime.fromisoformat(T0).timestamp() * 1000)
 
 
 class Warehouse:
     """A copy of the base warehouse, and the project on it."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, built: Path) -> None:
         from orchestration import runs, steps
 
         self.file, self.runs = file, runs
         self.dbt = steps.project()
-        # Another file: nothing was built in it by this process.
+        # Another file, in which the base warehouse's process has built what it has built.
         self.dbt.built.forget()
+        for select, nodes in json.loads(built.read_text())["nodes"].items():
+            self.dbt.built.put(select, nodes)
 
     def sql(self, *statements: str) -> list[tuple[Any, ...]]:
         """Runs statements straight in DuckDB, as the outside world would; returns the last one's rows."""
@@ -71,6 +74,3 @@ def record(
     }
     payload = {"event_id": f"x{offset}", "event_type": event_type, "event_ts": event_ts, "order_id": order_id}
     return metadata, payload | {"customer_id": "C1", "amount": 12.5, "currency": "EUR"} | content
-
-
-Change = Callable[[Warehouse], Any]

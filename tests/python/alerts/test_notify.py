@@ -8,9 +8,9 @@ import random
 import shutil
 import signal
 import socket
-import subprocess
-import sys
-import time
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from orchestration.outcomes import DbtError, DeliveryError
 from orchestration.receivers.base import Deadline
 from orchestration.settings import Settings
 from orchestration.steps import backfill
+from tests.python.forks import FORKS
 from tests.python.warehouse import PROJECT_DIR, Warehouse
 from tests.python.web import Receiver
 
@@ -250,61 +251,76 @@ def test_the_command_line_adds_a_silence_that_the_seed_takes(tmp_path: Path, mon
     }
 
 
-_FIRE = f"""
-from orchestration import steps
-steps.project().run_operation("generate_stream", "{SOON[0]}", orders_per_day=12000, failed_task=1)
-steps.build("tag:monitoring", "{SOON[0]}")
-"""
-_DELIVER = """
-import os, signal, sys
-from orchestration import notify, runs, steps
-from orchestration.steps import backfill
-step, at = sys.argv[1:]
-def die(*_): os.kill(os.getpid(), signal.SIGKILL)
-def after(name):
-    run = getattr(notify, name)
-    def both(*args, **more):
-        result = run(*args, **more)
-        result = list(result) if name == "send_all" else result
-        die()
-        return result
-    setattr(notify, name, both)
-if step == "attempting": notify._record = die
-elif step == "attempted": after("_record")
-elif step == "sent": after("send_all")
-elif step == "recorded":
-    record, calls = notify._record, []
-    def second(*args): record(*args); calls.append(1); len(calls) == 2 and die()
-    notify._record = second
-from orchestration.runner import Dbt
-dbt = Dbt()
-dbt.build("evaluation_marks", at)
-print("ready", flush=True)
-notify.deliver(dbt, at)
-"""
-
-
 @pytest.fixture(scope="module")
 def fired(base_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A warehouse in which an alert is due, as bytes to begin from, under the name that the tests use: under another
-    one dbt would parse the project anew."""
+    """A warehouse in which an alert is due, to copy."""
     file = tmp_path_factory.mktemp("fired") / "warehouse.duckdb"
     shutil.copy(base_warehouse, file)
-    environment = os.environ | {"STREAMING_OPS_DUCKDB_PATH": str(file)}
-    subprocess.run([sys.executable, "-c", _FIRE], cwd=PROJECT_DIR, env=environment, check=True)
-    return file.rename(file.with_suffix(".fired"))
+    assert _in_a_child(_fire, file) == 0
+    return file
 
 
-def _delivered(file: Path, at: str, step: str = "none", seconds: float | None = None) -> int:
-    """Delivers in a process of its own, killed at the step, or after so many seconds; returns how it ended."""
-    environment = os.environ | {"STREAMING_OPS_DUCKDB_PATH": str(file)}
-    command = [sys.executable, "-c", _DELIVER, step, at]
-    with subprocess.Popen(command, cwd=PROJECT_DIR, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        for line in process.stdout or ():
-            if line == "ready\n" and seconds is not None:
-                time.sleep(seconds)
-                process.kill()
-        return process.wait(timeout=120)
+def _in_a_child(target: Callable[..., None], file: Path, *args: Any, seconds: float | None = None) -> int:
+    """Runs it in a process of its own, killed after so many seconds from when it is ready; returns how it ended."""
+    ready, theirs = FORKS.Pipe(duplex=False)
+    environment = {"STREAMING_OPS_DUCKDB_PATH": str(file), "SLACK_WEBHOOK_URL": os.environ.get("SLACK_WEBHOOK_URL", "")}
+    child = FORKS.Process(target=_begin, args=(target, environment, theirs, *args))
+    child.start()
+    theirs.close()
+    if seconds is not None and ready.poll(120):
+        child.join(seconds)
+        child.kill()
+    child.join(120)
+    return child.exitcode
+
+
+def _begin(target: Callable[..., None], environment: dict[str, str], ready: Connection, *args: Any) -> None:
+    os.environ.update(environment)
+    try:
+        target(ready, *args)
+    except Exception:
+        traceback.print_exc()
+        os._exit(1)
+    # At once, as the threads of dbt and of the receivers would keep it.
+    os._exit(0)
+
+
+def _fire(_ready: Connection) -> None:
+    steps.project().run_operation("generate_stream", SOON[0], orders_per_day=12000, failed_task=1)
+    steps.build("tag:monitoring", SOON[0])
+    steps.project().close()
+
+
+def _deliver(ready: Connection, step: str, at: str) -> None:
+    """Delivers; dies at the step."""
+
+    def die(*_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def die_after(name: str, calls: int = 1) -> None:
+        run, left = getattr(notify, name), [calls]
+
+        def called(*args: Any, **more: Any) -> Any:
+            result = run(*args, **more)
+            # What is sent is sent when its answers are read.
+            result = list(result) if name == "send_all" else result
+            left[0] -= 1
+            return result if left[0] else die()
+
+        setattr(notify, name, called)
+
+    if step == "attempting":
+        notify._record = die
+    elif step == "attempted":
+        die_after("_record")
+    elif step == "sent":
+        die_after("send_all")
+    elif step == "recorded":
+        die_after("_record", 2)
+    dbt = steps.project()
+    dbt.build("evaluation_marks", at)
+    ready.send("ready")
+    notify.deliver(dbt, at)
 
 
 MOMENTS = [(step, None) for step in ("attempting", "attempted", "sent", "recorded")]
@@ -313,14 +329,12 @@ MOMENTS += [("at a moment", random.Random(n).uniform(0, LONGEST)) for n in range
 
 @pytest.mark.parametrize(("step", "seconds"), MOMENTS)
 def test_a_process_killed_at_any_step_loses_nothing_and_repeats_only_what_it_says_it_repeats(
-    fired: Path, slack: Receiver, step: str, seconds: float | None
+    fired: Path, slack: Receiver, tmp_path: Path, step: str, seconds: float | None
 ) -> None:
-    file = fired.with_suffix(".duckdb")
-    file.with_suffix(".duckdb.wal").unlink(missing_ok=True)
-    shutil.copy(fired, file)
-    ended = _delivered(file, SOON[0], step, seconds)
+    file = Path(shutil.copy(fired, tmp_path))
+    ended = _in_a_child(_deliver, file, step, SOON[0], seconds=seconds)
     assert ended == -signal.SIGKILL or (seconds is not None and ended == 0)
-    assert [_delivered(file, at) for at in SOON[1:]] == [0, 0]
+    assert [_in_a_child(_deliver, file, "none", at) for at in SOON[1:]] == [0, 0]
     repeats = ["may have arrived" in json.dumps(sent) for sent in slack.received]
     print(f"killed {step} {seconds}: {repeats}")
     expected = {"attempting": [[False]], "attempted": [[True]], "sent": [[False, True]], "recorded": [[False]]}

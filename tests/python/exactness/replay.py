@@ -6,7 +6,6 @@ loopback. What a killed child leaves is what the next one finds: nothing is copi
 
 import contextlib
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -31,6 +30,7 @@ from tests.python.exactness.histories import (
     instant,
     iso,
 )
+from tests.python.forks import FORKS
 from tests.python.snowflake import emulator
 
 ACTIONS = {
@@ -60,8 +60,6 @@ INSERT = {
 }
 
 Rows = list[dict[str, Any]]
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["tests.python.exactness.warm"])
 
 
 # --- in the child -------------------------------------------------------------------------------------------------
@@ -91,7 +89,7 @@ def _connect(file: str) -> Any:
         return emulator.connect(int(os.environ["SNOWFLAKE_PORT"]))
     import duckdb
 
-    from tests.python.exactness.warm import DBT
+    from tests.python.warm import DBT
 
     # A process attaches a file once.
     DBT.close()
@@ -113,7 +111,7 @@ def _cursor_class() -> Any:
 
 def _do_prepare(file: str) -> list[tuple[str, str]]:
     """Makes the landing tables, seeds and staging; returns schema and name of all models that are loaded."""
-    from tests.python.exactness.warm import DBT
+    from tests.python.warm import DBT
 
     as_of = "2026-03-02T00:00:00Z"
     DBT.run_operation("create_landing_tables", as_of)
@@ -164,7 +162,7 @@ def _do_run(
     """Runs `action`; returns its number of statements, and what it found. `kill`: before or after which statement."""
     from orchestration import steps
     from orchestration.outcomes import raise_if_broken
-    from tests.python.exactness.warm import DBT
+    from tests.python.warm import DBT
 
     cursor, count = _cursor_class(), 0
     execute = cursor.execute
@@ -230,8 +228,8 @@ class Warehouse:
 
     def do(self, name: str, *arguments: Any, kill_after: float | None = None) -> Any:
         if self._child is None:
-            self._pipe, theirs = _FORKS.Pipe()
-            self._child = _FORKS.Process(target=_serve, args=(str(self.file), theirs), daemon=True)
+            self._pipe, theirs = FORKS.Pipe()
+            self._child = FORKS.Process(target=_serve, args=(str(self.file), theirs), daemon=True)
             self._child.start()
             theirs.close()
         self._pipe.send((name, arguments))

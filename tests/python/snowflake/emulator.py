@@ -332,6 +332,11 @@ def connect(port: int) -> Any:
     )  # fmt: skip
 
 
+def rows(port: int, statement: str) -> list[tuple[Any, ...]]:
+    with connect(port) as connection:
+        return connection.cursor().execute(statement).fetchall()
+
+
 def abort(port: int) -> None:
     """Ends all sessions, as Snowflake does with those whose client is gone: what they did not commit is undone."""
     httpx.post(f"http://127.0.0.1:{port}/abort").raise_for_status()

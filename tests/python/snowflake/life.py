@@ -1,7 +1,8 @@
 """One life of the stream on whichever target the environment says, for the tests to compare: prints, as JSON, how every
 node of every run ended.
 
-Landed are some 140 thousand generated records, and then, by hand, what generated streams lack.
+`python -m tests.python.snowflake.life short` or `long`. Landed are generated records (in the long life some 140
+thousand), and by hand those that generated streams lack.
 """
 
 import io
@@ -131,62 +132,88 @@ def record_statements() -> set[str]:
     return sent
 
 
-def main() -> None:
-    sent = record_statements()
-    dbt = steps.project()
-    dbt._variables |= {"allow_generated_events": True}
-    ended: dict[str, Any] = {}
+class Stream:
+    """What arrives, what runs, and how each node of every run ended."""
 
-    def arrive(until: str, records: Iterable[Any] = (), **options: Any) -> None:
+    def __init__(self) -> None:
+        self.sent = record_statements()
+        self.dbt = steps.project()
+        self.dbt._variables |= {"allow_generated_events": True}
+        self.ended: dict[str, Any] = {}
+
+    def arrive(self, until: str, records: Iterable[Any] = (), **options: Any) -> None:
         """Invented orders, and these records: what is sent for that is for laptops and tests, and not recorded."""
-        known = set(sent)
+        known = set(self.sent)
         land(list(records))
         if until:
-            dbt.run_operation("generate_stream", until, orders_per_day=int(sys.argv[1]), **options)
-        sent.intersection_update(known)
+            self.dbt.run_operation("generate_stream", until, **({"orders_per_day": 12_000} | options))
+        self.sent.intersection_update(known)
 
-    def build(name: str, select: str, as_of: str, *options: str, **variables: Any) -> None:
-        ended[name] = {
+    def build(self, name: str, select: str, as_of: str, *options: str, **variables: Any) -> None:
+        self.ended[name] = {
             outcome.name: (outcome.status, outcome.message)
-            for outcome in dbt.build(select, as_of, *options, **variables)
+            for outcome in self.dbt.build(select, as_of, *options, **variables)
         }
 
-    def flow(name: str, run: Any, as_of: str) -> None:
+    def flow(self, name: str, run: Any, as_of: str) -> None:
         """As `serve` runs it, but for Prefect: what is posted goes to the webhook of the environment."""
         try:
             run(as_of)
-            ended[name] = "completed"
+            self.ended[name] = "completed"
         except DbtError as error:
-            ended[name] = str(error)
+            self.ended[name] = str(error)
 
-    arrive(T0, history_days=3)
-    land_snapshots(dbt, T0, 1)
-    build("first transform", "tag:streaming", T0)
-    build("first monitor", "tag:monitoring", T0)
-    arrive(T1, odd_records(T0_MS + 60_000))
-    land_snapshots(dbt, T1, 2)
-    build("second transform", "tag:streaming", T1)
-    build("second monitor", "tag:monitoring", T1)
-    arrive("", odd_records(T0_MS + 60_000)[:9] + odd_records(T0_MS + 330_000))
-    build("third transform", "tag:streaming", T2)
-    build("third monitor", "tag:monitoring", T2)
-    # A partition was down for five hours and comes now: no run finds it, the completeness tells, a backfill loads it.
-    arrive("", odd_records(T0_MS - 5 * 3_600_000))
-    build("monitor after a late batch", "record_completeness+", T2, "--exclude-resource-type", "test", nightly=True)
-    ended["backfill"] = list(steps.backfill("2026-03-02T06:00:00Z", "2026-03-02T08:00:00Z", T2))
-    arrive(T3, failed_task=1, stalled_partition=4)
-    land_snapshots(dbt, T3, 3)
-    flow("tick with two faults", runs.tick, T3)
-    flow("idle tick", runs.tick, T4)
-    flow("nightly", runs.nightly, T5)
-    build("full refresh", "tag:streaming", T6, "--full-refresh")
-    flow("tick after it", runs.tick, T6)
+
+def short_life(stream: Stream) -> str:
+    """A load, a tick and a night over all that can arrive; returns their last moment."""
+    stream.arrive(T0, odd_records(T0_MS - 330_000), history_days=1, orders_per_day=300)
+    stream.flow("transform", runs.transform, T0)
+    for number, at in enumerate((T0, T1, T2), 1):
+        land_snapshots(stream.dbt, at, number)
+    stream.arrive("", odd_records(T0_MS - 330_000)[:9] + odd_records(T0_MS + 330_000))
+    stream.flow("tick", runs.tick, T2)
+    stream.flow("nightly", runs.nightly, T5)
+    return T5
+
+
+def long_life(stream: Stream) -> str:
+    """Loads in pieces, a late batch and its backfill, faults, a night and a full refresh; returns their last moment."""
+    stream.arrive(T0, history_days=3)
+    land_snapshots(stream.dbt, T0, 1)
+    stream.build("first transform", "tag:streaming", T0)
+    stream.build("first monitor", "tag:monitoring", T0)
+    stream.arrive(T1, odd_records(T0_MS + 60_000))
+    land_snapshots(stream.dbt, T1, 2)
+    stream.build("second transform", "tag:streaming", T1)
+    stream.build("second monitor", "tag:monitoring", T1)
+    stream.arrive("", odd_records(T0_MS + 60_000)[:9] + odd_records(T0_MS + 330_000))
+    stream.build("third transform", "tag:streaming", T2)
+    stream.build("third monitor", "tag:monitoring", T2)
+    # A partition was down for five hours: no run finds its records, the completeness does, and a backfill loads them.
+    stream.arrive("", odd_records(T0_MS - 5 * 3_600_000))
+    options = ("--exclude-resource-type", "test")
+    stream.build("monitor after a late batch", "record_completeness+", T2, *options, nightly=True)
+    stream.ended["backfill"] = list(steps.backfill("2026-03-02T06:00:00Z", "2026-03-02T08:00:00Z", T2))
+    assert sum(day["records"] for day in stream.ended["backfill"]) > 0
+    stream.arrive(T3, failed_task=1, stalled_partition=4)
+    land_snapshots(stream.dbt, T3, 3)
+    stream.flow("tick with two faults", runs.tick, T3)
+    stream.flow("idle tick", runs.tick, T4)
+    stream.flow("nightly", runs.nightly, T5)
+    stream.build("full refresh", "tag:streaming", T6, "--full-refresh")
+    stream.flow("tick after it", runs.tick, T6)
+    return T6
+
+
+def main() -> None:
+    stream = Stream()
+    last = {"short": short_life, "long": long_life}[sys.argv[1]](stream)
     for show in (show_health, show_alerts):
         with io.StringIO() as file:
-            show(dbt, T6, Console(width=240, file=file))
-            ended[show.__name__] = file.getvalue()
-    (Path(os.environ["DBT_LOG_PATH"]) / "sent.json").write_text(json.dumps(sorted(sent)))
-    print("ENDED " + json.dumps(ended, default=str))
+            show(stream.dbt, last, Console(width=240, file=file))
+            stream.ended[show.__name__] = file.getvalue()
+    (Path(os.environ["DBT_LOG_PATH"]) / "sent.json").write_text(json.dumps(sorted(stream.sent)))
+    print("ENDED " + json.dumps(stream.ended, default=str))
 
 
 if __name__ == "__main__":
