@@ -42,7 +42,13 @@ status: setup ## every alert's last measurement
 parse: setup ## dbt parse, warnings as errors
 	dbt parse --warn-error
 
-test: lint unit pytest ## everything: lint, parse, build, dbt tests and unit tests, pytest
+# A worker for each core, and one for those tests that mostly wait.
+WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
+PYTEST := python -m pytest -n $(WORKERS) --dist loadgroup
+
+test: setup ## ten minutes: lint, parse, build, dbt tests and unit tests, pytest, the real schedule, both engines
+	$(MAKE) -j2 lint unit
+	$(MAKE) pytest
 
 lint: setup ## ruff, sqlfluff and hadolint
 	ruff check . && ruff format --check .
@@ -59,11 +65,11 @@ unit: setup ## a build of everything on generated orders, with every dbt test an
 	dbt run-operation generate_stream --args '{history_days: 2}'
 	dbt build
 
-pytest: setup ## scenarios through real dbt, flows, delivery, collectors
-	python -m pytest
+pytest: setup ## scenarios through real dbt, flows, delivery, collectors, one tick on both engines
+	$(PYTEST)
 
-test-snowflake: setup ## of these, what runs through dbt-snowflake on a Snowflake on loopback: no account
-	python -m pytest tests/python/snowflake
+test-snowflake: setup ## ten minutes through dbt-snowflake on a Snowflake on loopback, no account: a long life, unit tests, histories
+	$(PYTEST) -m snowflake
 
 test-kafka: java-and-maven setup $(KAFKA)/.installed ## faults of a real Kafka and Kafka Connect on loopback; needs Java 17 and Maven
 	python -m pytest -m kafka tests/python/kafka

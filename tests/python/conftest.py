@@ -21,6 +21,15 @@ runs.monitor("{T0}")
 """
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of a file that share a fixture run in one worker process; all others run in whichever is free."""
+    for item in items:
+        found = item._fixtureinfo.name2fixturedefs.values()  # type: ignore[attr-defined]
+        if any(fixture.scope == "module" for fixtures in found for fixture in fixtures):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Nothing of the developer's own: profile, target folder, webhook and Prefect home are the test's."""

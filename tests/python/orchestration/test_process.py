@@ -34,14 +34,19 @@ where (select count(*) from range(1000000000000000) as numbers (n) where n % 7 =
 T1 = "2026-03-02T12:12:00Z"
 
 
-@pytest.fixture
-def file(base_warehouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A warehouse that no process has open."""
-    file = tmp_path / "warehouse.duckdb"
-    shutil.copy(base_warehouse, file)
-    monkeypatch.setenv("STREAMING_OPS_DUCKDB_PATH", str(file))
-    yield file
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The warm process goes on from test to test while the environment, in which this place is, stays the same."""
+    yield tmp_path_factory.mktemp("process")
     WARM.stop()
+
+
+@pytest.fixture
+def file(place: Path, base_warehouse: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A warehouse that no process has open."""
+    file = Path(shutil.copy(base_warehouse, place))
+    monkeypatch.setenv("STREAMING_OPS_DUCKDB_PATH", str(file))
+    return file
 
 
 def _lock(file: Path) -> dict[str, Any]:
@@ -78,20 +83,19 @@ def test_a_run_that_hangs_is_killed_and_reported_and_the_transform_runs_all_the_
         here.call("collect", T0)
     with duckdb.connect(str(file)) as connection:
         connection.execute(_HANGS)
-    monkeypatch.setenv("STREAMING_OPS_HANG_MINUTES", "0.5")
+    monkeypatch.setenv("STREAMING_OPS_HANG_MINUTES", "0.2")
     with session("tick") as here:
         here.open()
-        began, pid = time.monotonic(), _lock(file)["pid"]
+        pid = _lock(file)["pid"]
         with pytest.raises(
-            DbtError, match=r"no progress for 0.5 minutes, and its process was killed.*collector_health"
+            DbtError, match=r"no progress for 0.2 minutes, and its process was killed.*collector_health"
         ):
             runs.tick(T1, here)
-        assert 30 <= time.monotonic() - began < 180
         assert _ends(pid)
         # The transform after it had another process, and the file.
         assert _lock(file)["pid"] != pid
     (sent,) = [text for text in map(json.dumps, slack.received) if "monitor-streaming failed" in text]
-    assert "no progress for 0.5 minutes" in sent
+    assert "no progress for 0.2 minutes" in sent
     assert "streaming-dbt-transform failed" not in json.dumps(slack.received)
 
 
@@ -161,13 +165,13 @@ def test_a_run_waits_for_its_turn_and_says_for_whom(file: Path, elsewhere: Any, 
 
 def test_a_run_that_may_not_wait_longer_names_who_has_the_warehouse(file: Path, elsewhere: Any) -> None:
     elsewhere(60)
-    began = time.monotonic()
     with (
         session("tick", wait_minutes=0.02) as here,
         pytest.raises(WarehouseTaken, match=r"^backfill \(process \d+ on "),
     ):
         here.open()
-    assert time.monotonic() - began < 30
+    # It holds the warehouse yet.
+    assert _lock(file)["what"] == "backfill"
 
 
 def test_with_its_owner_the_process_of_a_run_ends(file: Path, elsewhere: Any) -> None:
