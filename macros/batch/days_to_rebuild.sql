@@ -7,11 +7,12 @@
 {% macro days_to_rebuild(daily) -%}
     {%- set orders = load_relation(ref('fct_orders')) -%}
     {%- if not execute or orders is none -%}{{ return({'days': [], 'load_id': 0}) }}{%- endif -%}
-    {#- The load first: what the stream adds between the two queries then differs still. -#}
-    {%- set load_id = run_query('select max(load_id) from ' ~ orders).rows[0][0] -%}
-    {%- set days = run_query(
-        'select order_date from (' ~ differing_days(daily) ~ ') as days order by order_date'
-    ).columns[0].values() | map('string') | list -%}
+    {#- One statement: both are of one state of the stream. Without such a day it has one row. -#}
+    {%- set found = answers(
+        'select newest.load_id as newest_load_id, days.order_date from (select max(load_id) as load_id from ' ~ orders
+        ~ ') as newest left join (' ~ differing_days(daily) ~ ') as days on 1 = 1 order by days.order_date'
+    ) -%}
+    {%- set days = found | map(attribute='order_date') | reject('none') | map('string') | list -%}
     {%- set now = days[:var('batch_days')] -%}
     {%- if days | length > now | length -%}
         {{ log(
@@ -19,5 +20,5 @@
             ~ '; the next run goes on', info=true
         ) }}
     {%- endif -%}
-    {{ return({'days': now, 'load_id': load_id | int(0)}) }}
+    {{ return({'days': now, 'load_id': found[0].newest_load_id | int(0)}) }}
 {%- endmacro %}

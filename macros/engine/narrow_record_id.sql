@@ -3,17 +3,21 @@
    there it is the one without the content, if that tells all of them. A record that lands
    a moment later and has none is left to the next load. #}
 {% macro narrow_record_id(landed) -%}
-    {%- if not execute or load_relation(ref('stg_streaming__order_events')) is none -%}{{ return('record_id') }}{%- endif -%}
-    {{ return(adapter.dispatch('narrow_record_id')(landed)) }}
+    {%- set is_staged = execute and load_relation(ref('stg_streaming__order_events')) is not none -%}
+    {{ return('record_id_without_content' if is_staged and needs_no_content(landed) else 'record_id') }}
 {%- endmacro %}
 
-{% macro duckdb__narrow_record_id(landed) -%}
-    {%- set others = run_query(
-        'select count(*) - count(record_id_without_content) from (' ~ landed ~ ') as landed'
-    ).rows[0][0] -%}
-    {{ return('record_id' if others else 'record_id_without_content') }}
+{# Asks the warehouse: whether the identifiers of `landed` are known without the content. #}
+{% macro needs_no_content(landed) -%}
+    {{ return(adapter.dispatch('needs_no_content')(landed)) }}
 {%- endmacro %}
 
-{% macro snowflake__narrow_record_id(landed) -%}
-    {{ return('record_id') }}
+{% macro duckdb__needs_no_content(landed) -%}
+    {{ return(answers(
+        'select count(record_id_without_content) = count(*) as needs_no_content from (' ~ landed ~ ') as landed'
+    )[0].needs_no_content) }}
+{%- endmacro %}
+
+{% macro snowflake__needs_no_content(landed) -%}
+    {{ return(false) }}
 {%- endmacro %}

@@ -3,9 +3,9 @@
 {% macro arrivals_by_step(landed, newest_ms) -%}
     {%- set key = record_time_column() -%}
     select
-        max(running),
-        max(case when running <= {{ var('load_step_records') }} then minute end),
-        min(case when records > 0 then minute end)
+        max(running) as arrived,
+        max(case when running <= {{ var('load_step_records') }} then minute end) as last_minute,
+        min(case when records > 0 then minute end) as first_minute
     from (
         select
             minute,

@@ -3,9 +3,9 @@
    `late_arrival_minutes`; or the minutes of a backfill, as far as they were counted. #}
 {% macro bucket_window(buckets) -%}
     {%- if not execute or buckets is none -%}{{ return({'from_ms': 0, 'to_ms': none}) }}{%- endif -%}
-    {%- set newest = run_query(
-        'select max(bucket_start) from ' ~ buckets ~ ' where is_dated and last_landed_at <= counted_at'
-    ).rows[0][0] -%}
+    {%- set newest = answers(
+        'select max(bucket_start) as newest_bucket from ' ~ buckets ~ ' where is_dated and last_landed_at <= counted_at'
+    )[0].newest_bucket -%}
     {%- set newest_ms = epoch_ms(newest) if newest else 0 -%}
     {%- if var('backfill_from') -%}
         {%- set minutes_to = epoch_ms(instant(var('backfill_to'), 'backfill_to')) // 60000 + 1 -%}

@@ -21,13 +21,13 @@
     {%- if records is not none -%}
         {%- set newest = newest_load(records, 'landed_at', {
             'first_load_id': 'max(first_load_id)',
-            'landed_at': 'max(case when is_dated and landed_at <= loaded_at then landed_at end)',
+            'newest_landed_at': 'max(case when is_dated and landed_at <= loaded_at then landed_at end)',
         }) -%}
     {%- endif -%}
     {%- if newest is not none -%}
         {%- do window.update({'load_id': newest.load_id, 'first_load_id': newest.first_load_id | int}) -%}
-        {%- if newest.landed_at is not none -%}
-            {%- set newest_ms = epoch_ms(newest.landed_at) -%}
+        {%- if newest.newest_landed_at is not none -%}
+            {%- set newest_ms = epoch_ms(newest.newest_landed_at) -%}
             {%- do window.update({
                 'newest_ms': newest_ms, 'from_ms': [newest_ms - var('late_arrival_minutes') * 60000, 0] | max
             }) -%}
@@ -41,7 +41,7 @@
     {%- endif -%}
     {%- if not with_step -%}{{ return(window) }}{%- endif -%}
     {%- set landed = landed_since(window.from_ms, window.to_ms, undated=window.to_ms is none) -%}
-    {%- set arrivals = run_query(arrivals_by_step(landed, window.newest_ms)).rows[0] -%}
+    {%- set arrivals = answers(arrivals_by_step(landed, window.newest_ms))[0] -%}
     {%- if window.to_ms is none -%}
         {%- do window.update({'to_ms': step_end(arrivals)}) -%}
         {#- A step of copies alone would be the next one for ever: then they are left out.
@@ -49,11 +49,11 @@
         {%- if window.to_ms is not none and records is not none -%}
             {%- set step = landed_since(window.from_ms, window.to_ms, undated=false) -%}
             {%- if not has_unloaded(records, step ~ ' limit 1000') and not has_unloaded(records, step) -%}
-                {%- set arrivals = run_query(arrivals_by_step(unloaded_records(records, landed), window.newest_ms)).rows[0] -%}
+                {%- set arrivals = answers(arrivals_by_step(unloaded_records(records, landed), window.newest_ms))[0] -%}
                 {%- do window.update({'to_ms': step_end(arrivals)}) -%}
             {%- endif -%}
         {%- endif -%}
     {%- endif -%}
-    {%- do window.update({'arrived': (arrivals[0] or 0) | int}) -%}
+    {%- do window.update({'arrived': (arrivals.arrived or 0) | int}) -%}
     {{ return(window) }}
 {%- endmacro %}

@@ -5,21 +5,22 @@
    table that grows, unless nothing came for long. #}
 {% macro newest_load(relation, at_column, columns={}) -%}
     {%- set found = namespace(row=none) -%}
+    {%- set selected = ['max(load_id) as newest_load_id'] -%}
+    {%- for name, aggregate in columns.items() -%}{%- do selected.append(aggregate ~ ' as ' ~ name) -%}{%- endfor -%}
     {%- for minutes in [var('late_arrival_minutes'), 1440, 43200, none] if found.row is none -%}
-        {%- set row = run_query(
-            'select max(load_id)' ~ (', ' if columns) ~ columns.values() | join(', ') ~ ' from ' ~ relation
+        {%- set row = answers(
+            'select ' ~ selected | join(', ') ~ ' from ' ~ relation
             ~ (' where ' ~ at_column ~ ' >= ' ~ timestamp_literal(as_of_instant() - modules.datetime.timedelta(minutes=minutes))
                 if minutes is not none else '')
-        ).rows[0] -%}
+        )[0] -%}
         {#- Every column is asked for: a stretch of odd records alone is passed over. -#}
-        {%- if none not in (row | list) or (minutes is none and row[0] is not none) -%}
+        {%- if none not in row.values() or (minutes is none and row.newest_load_id is not none) -%}
             {%- set found.row = row -%}
         {%- endif -%}
     {%- endfor -%}
     {%- if found.row is none -%}{{ return(none) }}{%- endif -%}
-    {%- set newest = {'load_id': run_query(
-        'select max(load_id) from ' ~ relation ~ ' where load_id >= ' ~ found.row[0] | int
-    ).rows[0][0] | int} -%}
-    {%- for name in columns -%}{%- do newest.update({name: found.row[loop.index]}) -%}{%- endfor -%}
-    {{ return(newest) }}
+    {%- set newest = answers(
+        'select max(load_id) as newest_load_id from ' ~ relation ~ ' where load_id >= ' ~ found.row.newest_load_id | int
+    )[0] -%}
+    {{ return(dict(found.row, load_id=newest.newest_load_id | int)) }}
 {%- endmacro %}

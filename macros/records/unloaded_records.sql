@@ -26,5 +26,5 @@
 
 {# Whether there are any. #}
 {% macro has_unloaded(records, landed) -%}
-    {{ return(run_query(unloaded_records(records, landed) ~ ' limit 1').rows | length > 0) }}
+    {{ return(answers(unloaded_records(records, landed) ~ ' limit 1') | length > 0) }}
 {%- endmacro %}

@@ -1,8 +1,9 @@
 {{ config(materialized='table', transient=true) }}
 
 {%- set interval = (var('evaluation_interval_minutes') * 60) | int -%}
-{%- set history = earlier_evaluations(this, 'streaming_metrics') -%}
-{%- set throughput = earlier_evaluations(this, 'throughput') -%}
+{#- What earlier ticks evaluated. A mark is done when its metrics, the last model of a tick, are there. -#}
+{%- set history = downstream('streaming_metrics') -%}
+{%- set throughput = downstream('throughput') -%}
 {%- set buckets = ref('order_event_buckets') -%}
 {%- set restated = restated_window() -%}
 {%- set midnight = as_of_instant().replace(hour=0, minute=0, second=0, microsecond=0) -%}

@@ -1,6 +1,6 @@
 {%- set records = this if is_incremental() else none -%}
 {%- set window = load_window(records) -%}
-{%- set load = next_load(window, this) -%}
+{%- set load = next_load(window) -%}
 {%- set arrivals = landed_since(window.from_ms, window.to_ms, undated=window.to_ms is none) -%}
 {%- set record_id = narrow_record_id(arrivals) -%}
 
