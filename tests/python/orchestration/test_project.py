@@ -126,3 +126,19 @@ def test_every_variable_is_read_by_something() -> None:
     variables = yaml.safe_load((PROJECT_DIR / "dbt_project.yml").read_text())["vars"]
     text = "".join(f.read_text() for folder in ("models", "macros") for f in (PROJECT_DIR / folder).rglob("*.*"))
     assert [name for name in variables if f"'{name}'" not in text] == []
+
+
+def test_unit_tests_have_files_of_their_own(manifest: Any) -> None:
+    expected = {
+        n.name: f"{n.original_file_path.rsplit('/', 1)[0]}/unit_tests/{n.name}.yml"
+        for n in _own(manifest.nodes, "model")
+    }
+    assert manifest.unit_tests
+    assert [t.name for t in manifest.unit_tests.values() if t.original_file_path != expected[t.model]] == []
+
+
+def test_unit_tests_mock_only_what_asks_the_warehouse(manifest: Any) -> None:
+    """Whatever computes from its answers is tested with the model."""
+    questions = {"is_incremental", "load_relation", "run_query", "payload_column_names", "needs_no_content"}
+    mocked = {macro for test in manifest.unit_tests.values() if test.overrides for macro in test.overrides.macros}
+    assert mocked <= questions
