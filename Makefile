@@ -89,11 +89,11 @@ KILLS ?= 100
 SEED := $(or $(SEED),$(shell date +%s))
 soak: export STREAMING_OPS_HISTORIES = $(shell expr $(HISTORIES) / 2)
 soak: export STREAMING_OPS_HISTORIES_TARGET = $(or $(TARGET),local)
-soak: setup ## 500 random histories, runs killed among them, against one load; 100 killed deliveries; kills of serve, server and worker; HISTORIES=20 KILLS=5 SEED=1 TARGET=snowflake
+soak: setup ## 500 random histories, runs killed among them, against one load; 20 random series of alerts; 100 killed deliveries; kills of serve, server and worker; HISTORIES=20 KILLS=5 SEED=1 TARGET=snowflake
 	@pids=(); for seed in $(SEED) $$(( $(SEED) + 1 )); do \
 	  STREAMING_OPS_SEED=$$seed python -m pytest -q -s tests/python/exactness & pids+=($$!); \
 	done; failed=0; for pid in "$${pids[@]}"; do wait $$pid || failed=1; done; \
-	STREAMING_OPS_KILLS=$(KILLS) python -m pytest -q tests/python/alerts -k killed || failed=1; \
+	STREAMING_OPS_KILLS=$(KILLS) STREAMING_OPS_SERIES=20 python -m pytest -q tests/python/alerts -k "killed or series" || failed=1; \
 	STREAMING_OPS_SCHEDULE_KILLS=all python -m pytest -q -s tests/python/orchestration/test_schedule.py -k after_a_kill || failed=1; exit $$failed
 
 docs: setup ## the dbt docs site as one page: target/static_index.html; after a demo, for it reads the tables

@@ -19,6 +19,7 @@ def _built_views(warehouse: Warehouse, as_of: str) -> list[str]:
 
 
 def test_the_second_run_leaves_the_views_and_runs_every_test(warehouse: Warehouse) -> None:
+    warehouse.dbt.built.forget()
     assert _built_views(warehouse, T1)
     assert not _built_views(warehouse, T2)
     alerts = warehouse.monitor(T3)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,21 +21,20 @@ LEASES = "select what, pid, flow_run from STREAMING_OPS.MONITORING.RUN_LEASES or
 
 
 @pytest.fixture(scope="module")
-def port(_environment: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    server, port = emulator.start(tmp_path_factory.mktemp("snowflake"))
-    yield port
-    server.kill()
+def environment(port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The same for all tests, so that the warm process goes on from one to the next."""
+    place = tmp_path_factory.mktemp("lease")
+    yield emulator.environment(place, port) | {"DBT_TARGET_PATH": str(place / "target")}
+    WARM.stop()
 
 
 @pytest.fixture
-def snowflake(port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    for name, value in emulator.environment(tmp_path, port).items():
+def snowflake(port: int, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> int:
+    for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("DBT_TARGET_PATH", str(tmp_path / "target"))
     with connect(port) as connection:
         connection.cursor().execute("drop schema if exists STREAMING_OPS.MONITORING cascade")
-    yield port
-    WARM.stop()
+    return port
 
 
 def _leases(port: int) -> list[tuple[Any, ...]]:
@@ -59,6 +57,7 @@ def test_a_lease_is_taken_and_given_back_also_before_its_table_is_there(snowflak
     assert _leases(snowflake) == []
 
 
+@pytest.mark.snowflake
 def test_the_lease_of_another_machine_is_respected_until_it_expires(
     snowflake: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,14 +89,13 @@ def test_the_lease_of_a_process_of_this_machine_that_was_killed_is_taken_at_once
     end = time.monotonic() + 20
     while not machine.is_gone(pid) and time.monotonic() < end:
         time.sleep(0.05)
-    began = time.monotonic()
-    with session("next") as here:
+    with session("next", wait_minutes=0) as here:
         here.open()
-        assert time.monotonic() - began < 60
         assert [what for what, *_ in _leases(snowflake)] == ["next"]
     first.close()
 
 
+@pytest.mark.snowflake
 def test_a_lease_is_renewed_while_its_run_goes_on(snowflake: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "RENEWED_AFTER_SECONDS", 0.5)
     dbt = _dbt()
@@ -116,6 +114,7 @@ def test_a_lease_is_renewed_while_its_run_goes_on(snowflake: int, monkeypatch: p
     assert _leases(snowflake) == []
 
 
+@pytest.mark.snowflake
 def test_of_runs_that_start_at_once_one_has_the_warehouse_at_a_time(
     snowflake: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +134,7 @@ def test_of_runs_that_start_at_once_one_has_the_warehouse_at_a_time(
     assert _leases(snowflake) == []
 
 
+@pytest.mark.snowflake
 def test_what_only_reads_needs_no_turn(snowflake: int) -> None:
     with session("tick") as first:
         first.open()
