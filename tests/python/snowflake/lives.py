@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.python.snowflake import emulator
 from tests.python.warehouse import PROJECT_DIR
 from tests.python.web import Receiver
@@ -17,6 +19,14 @@ from tests.python.web import Receiver
 # Each alert's last measurements are stored, healthy or not: messages are made of them.
 ALERTS = sorted(re.findall(r"\{% docs (\w+) %\}", (PROJECT_DIR / "models/monitoring/watch/alerts.md").read_text()))
 MODELS = sorted(path.stem for path in [*PROJECT_DIR.glob("models/**/*.sql"), *PROJECT_DIR.glob("seeds/*.csv")])
+
+SHORT = pytest.param("short", marks=pytest.mark.xdist_group("short life"))
+LONG = pytest.param("long", marks=[pytest.mark.xdist_group("long life"), pytest.mark.snowflake])
+
+
+def of(*lengths: Any) -> pytest.MarkDecorator:
+    """Runs the test on a life of each length."""
+    return pytest.mark.parametrize("lives", lengths, indirect=True, scope="session")
 
 
 @dataclass
@@ -55,6 +65,7 @@ class Lives:
     here: Life
     there: Life
     port: int  # of the Snowflake on loopback
+    length: str
 
 
 def live(folder: Path, port: int, length: str) -> Lives:
@@ -67,4 +78,4 @@ def live(folder: Path, port: int, length: str) -> Lives:
     with ThreadPoolExecutor() as pool:
         for life in [pool.submit(here.live, length), pool.submit(there.live, length)]:
             life.result()
-    return Lives(here, there, port)
+    return Lives(here, there, port, length)

@@ -57,7 +57,6 @@ def test_a_lease_is_taken_and_given_back_also_before_its_table_is_there(snowflak
     assert _leases(snowflake) == []
 
 
-@pytest.mark.snowflake
 def test_the_lease_of_another_machine_is_respected_until_it_expires(
     snowflake: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,17 +15,9 @@ import duckdb
 import pytest
 
 from tests.python.snowflake.emulator import rows
-from tests.python.snowflake.lives import ALERTS, MODELS, Life, Lives
+from tests.python.snowflake.lives import ALERTS, LONG, MODELS, SHORT, Life, Lives, of
 
-pytestmark = pytest.mark.parametrize(
-    "lives",
-    [
-        pytest.param("short", marks=pytest.mark.xdist_group("short life")),
-        pytest.param("long", marks=[pytest.mark.xdist_group("long life"), pytest.mark.snowflake]),
-    ],
-    indirect=True,
-    scope="session",
-)
+pytestmark = of(SHORT, LONG)
 
 
 def _local(here: Life) -> duckdb.DuckDBPyConnection:
