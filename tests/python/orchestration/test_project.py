@@ -71,6 +71,18 @@ def test_every_alert_says_what_it_means_and_what_to_type(manifest: Any) -> None:
         assert "Likely causes:" in alert.description and "First command:" in alert.description, alert.name
 
 
+def test_every_alert_has_a_scenario_in_the_file_of_its_view(manifest: Any) -> None:
+    for alert in _alerts(manifest):
+        view = manifest.nodes[alert.attached_node].name
+        scenarios = (PROJECT_DIR / "tests" / "python" / "scenarios" / f"test_{view}.py").read_text()
+        assert re.search(rf'"{alert.name}": "(warn|fail)"', scenarios), f"{alert.name}: no scenario in test_{view}.py"
+
+
+def test_no_test_imports_another_test() -> None:
+    files = (PROJECT_DIR / "tests" / "python").rglob("*.py")
+    assert [f.name for f in files if re.search(r"^\s*(from|import) \S*\btest_", f.read_text(), re.MULTILINE)] == []
+
+
 def test_alerts_sit_on_leaves(manifest: Any) -> None:
     watched = {node for alert in _alerts(manifest) for node in alert.depends_on.nodes if node.startswith("model.")}
     parents = {p for n in _own(manifest.nodes, "model") for p in n.depends_on.nodes}
@@ -83,7 +95,7 @@ def test_no_model_is_rebuilt_by_every_run(manifest: Any) -> None:
 
 
 def test_models_do_not_ask_which_engine_they_run_on() -> None:
-    files = [*(PROJECT_DIR / "models").rglob("*.sql"), *(PROJECT_DIR / "tests").rglob("*.sql")]
+    files = [*(PROJECT_DIR / "models").rglob("*.sql"), *(PROJECT_DIR / "tests" / "dbt").rglob("*.sql")]
     assert files
     assert [f.name for f in files if re.search(r"target\.(type|name)|adapter\.type", f.read_text())] == []
 
@@ -92,7 +104,7 @@ def test_only_one_macro_reads_a_clock() -> None:
     files = [
         *(PROJECT_DIR / "models").rglob("*.sql"),
         *(PROJECT_DIR / "macros").rglob("*.sql"),
-        *(PROJECT_DIR / "tests").rglob("*.sql"),
+        *(PROJECT_DIR / "tests" / "dbt").rglob("*.sql"),
     ]
     clocks = r"run_started_at|current_timestamp|now\(\)|getdate|sysdate|utcnow"
     # A lease is about processes, not about data: it expires by the warehouse's clock.
