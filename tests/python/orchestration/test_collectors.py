@@ -1,6 +1,7 @@
 """The collectors against real protocol: an HTTP server that answers as told, and librdkafka's mock cluster."""
 
 import base64
+import contextlib
 import gzip
 import json
 import os
@@ -37,7 +38,6 @@ PASSWORD = "c0nnect+p4ss"
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
-    monkeypatch.setattr(web, "_TIMEOUT", 0.3)
     pauses: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -186,8 +186,10 @@ def test_of_a_half_malformed_answer_the_rest_lands(
     ],
 )
 def test_a_connect_that_does_not_tell_is_an_error_that_says_what_to_do(
-    server: Web, status: int, body: Any, expected: str, asked: int
+    server: Web, status: int, body: Any, expected: str, asked: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if status == 0:
+        monkeypatch.setattr(web, "_TIMEOUT", 0.3)
     server.says(body, status)
     with pytest.raises(CollectorError, match=f"Kafka Connect.*{expected}") as error:
         _status(server)
@@ -226,9 +228,9 @@ def test_what_passes_is_asked_for_again(server: Web) -> None:
     assert server.pauses == [1, 4]  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("given", ["3600", formatdate(time.time() + 3600, usegmt=True)])
+@pytest.mark.parametrize("given", ["seconds", "date"])
 def test_a_wait_that_is_longer_than_a_tick_is_for_the_next_one(server: Web, given: str) -> None:
-    server.says("", 429, Retry_After=given)
+    server.says("", 429, Retry_After="3600" if given == "seconds" else formatdate(time.time() + 3600, usegmt=True))
     with pytest.raises(CollectorError, match=r"429 .*the next tick"):
         _status(server)
     assert len(server.asked) == 1
@@ -248,19 +250,18 @@ def test_an_answer_that_drips_is_broken_off(monkeypatch: pytest.MonkeyPatch) -> 
 
         def drip() -> None:
             connection, _ = listener.accept()
-            with connection:
-                for letter in "HTTP/1.1 200 OK\r\n" + "x" * 100:
-                    try:
-                        connection.send(letter.encode())
-                    except OSError:
-                        return
+            with connection, contextlib.suppress(OSError):
+                connection.send(b"HTTP/1.1 200 OK\r\n")
+                while True:
+                    connection.send(b"x")
                     time.sleep(0.1)
 
-        threading.Thread(target=drip, daemon=True).start()
-        started = time.monotonic()
+        dripping = threading.Thread(target=drip, daemon=True)
+        dripping.start()
         with pytest.raises(CollectorError, match="Kafka Connect did not finish answering within 1 s"):
             connector_status(Settings(kafka_connect_url=f"http://127.0.0.1:{listener.getsockname()[1]}/"), [])
-        assert time.monotonic() - started < 3
+        dripping.join(60)
+        assert not dripping.is_alive()
 
 
 # The Metrics API.
@@ -400,15 +401,10 @@ def test_offsets_take_one_request_a_broker_and_one_a_group(capfd: pytest.Capture
         cluster.create(topic, 64)
     expected = [{"topic": topic, "consumer_group": group} for topic in topics for group in ("a", "b")]
     _offsets(cluster, expected)
-    started = time.monotonic()
-    found = _offsets(cluster, expected)
-    took = time.monotonic() - started
     with requests_sent() as sent:
-        _offsets(cluster, expected)
-    print(f"{len(found.rows)} rows in {took:.3f} s; requests: {sent.total()}, {dict(sent)}")
+        found = _offsets(cluster, expected)
     assert len(found.rows) == 2 * 3 * 64
     assert (sent["ListOffsets"], sent["OffsetFetch"]) == (2 * 3, 2)
-    assert took < 5
     assert capfd.readouterr().err == ""
 
 
@@ -472,7 +468,7 @@ def test_of_a_topic_that_is_refused_the_others_land(cluster: MockKafka, listed: 
 def test_of_a_group_that_is_refused_only_the_commits_are_missing(
     cluster: MockKafka, request_kind: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kafka, "_TIMEOUT", 2)
+    monkeypatch.setattr(kafka, "_TIMEOUT", 5)
     cluster.commit("sink", ("orders", 0, 3))
     cluster.fail(request_kind, *[KafkaError.GROUP_AUTHORIZATION_FAILED] * 20)
     found = _offsets(cluster, [row for row in BOTH if row["consumer_group"] == "sink"])
@@ -498,7 +494,7 @@ def test_of_a_group_that_is_refused_only_the_commits_are_missing(
 def test_a_broker_that_is_gone_or_a_setting_that_is_wrong_is_one_error(
     config: dict[str, str], expected: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kafka, "_TIMEOUT", 1)
+    monkeypatch.setattr(kafka, "_TIMEOUT", 4)
     protocol = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanisms": "PLAIN", "sasl.username": "me"}
     given = protocol | {"sasl.password": "s3cr3t-p4ss"} | config
     with pytest.raises(CollectorError, match=expected) as error:
@@ -517,7 +513,7 @@ def test_a_broker_that_is_gone_or_a_setting_that_is_wrong_is_one_error(
 def test_a_broker_that_speaks_otherwise_says_so(
     cluster: MockKafka, config: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kafka, "_TIMEOUT", 1)
+    monkeypatch.setattr(kafka, "_TIMEOUT", 4)
     with pytest.raises(CollectorError, match=expected):
         _offsets(cluster, **config, **{"sasl.username": "me", "sasl.password": "s3cr3t"})
 
@@ -525,7 +521,7 @@ def test_a_broker_that_speaks_otherwise_says_so(
 def test_a_token_is_fetched_by_oidc_and_its_refusal_told(
     cluster: MockKafka, server: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kafka, "_TIMEOUT", 1)
+    monkeypatch.setattr(kafka, "_TIMEOUT", 4)
     server.says({"error": "invalid_client"}, 401)
     config = {
         "security.protocol": "SASL_PLAINTEXT",
@@ -538,14 +534,12 @@ def test_a_token_is_fetched_by_oidc_and_its_refusal_told(
 
 
 def test_a_broker_that_hangs_is_an_error_and_leaves_nothing_running(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kafka, "_TIMEOUT", 1)
+    monkeypatch.setattr(kafka, "_TIMEOUT", 4)
     threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
-        started = time.monotonic()
         with pytest.raises(CollectorError, match=f"{address}: .*: check KAFKA_BOOTSTRAP_SERVERS"):
             kafka_offsets(Settings(kafka_bootstrap_servers=address), EXPECTED)
-        assert time.monotonic() - started < 3
     assert len(os.listdir("/proc/self/task")) <= threads  # noqa: PTH208
 
 
@@ -756,7 +750,8 @@ def test_what_looks_like_a_secret_is_hidden_and_the_rest_is_not(text: str, shown
 
 def test_many_secrets_and_a_text_made_to_be_slow_take_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     hide = redactor(f"{n}-secret-{n}" for n in range(25_000))
-    started = time.monotonic()
+    # A pattern that tries every end from every start would need hours of the processor.
+    started = time.thread_time()
     for part in (
         "/",
         "//a",
@@ -770,7 +765,7 @@ def test_many_secrets_and_a_text_made_to_be_slow_take_no_longer(monkeypatch: pyt
     ):
         hide(part * (200_000 // len(part)))
     assert hide("at 24999-secret-24999x") == "at ***x"
-    assert time.monotonic() - started < 10
+    assert time.thread_time() - started < 60
 
 
 def test_a_connector_tells_no_secret_of_another_nor_one_as_state_or_worker(server: Web) -> None:
