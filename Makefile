@@ -11,7 +11,7 @@ export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup demo parse tick status test lint unit pytest test-kafka java-and-maven test-snowflake soak docs bench lock clean
+.PHONY: help setup demo parse tick status test lint unit pytest test-kafka java-and-maven test-snowflake soak mutate docs bench lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -95,6 +95,9 @@ soak: setup ## 500 random histories, runs killed among them, against one load; 2
 	done; failed=0; for pid in "$${pids[@]}"; do wait $$pid || failed=1; done; \
 	STREAMING_OPS_KILLS=$(KILLS) STREAMING_OPS_SERIES=20 python -m pytest -q tests/python/alerts -k "killed or series" || failed=1; \
 	STREAMING_OPS_SCHEDULE_KILLS=all python -m pytest -q -s tests/python/orchestration/test_schedule.py -k after_a_kill || failed=1; exit $$failed
+
+mutate: setup ## plants 30 faults, one at a time, and shows which test finds each; FAULT=silence ALL=1
+	@python -m tests.python.mutate
 
 docs: setup ## the dbt docs site as one page: target/static_index.html; after a demo, for it reads the tables
 	dbt docs generate --static
