@@ -21,7 +21,7 @@ from orchestration.outcomes import CURRENT_RUN, DbtError, Outcome, RunCancelled,
 from orchestration.settings import PROJECT_DIR, Settings
 
 # A run depends on these files.
-_FILES = ("*.yml", ".env", "models/**/*", "macros/**/*", "seeds/*", "tests/**/*", "orchestration/**/*.py")
+_FILES = ("*.yml", ".env", "models/**/*", "macros/**/*", "seeds/*", "tests/dbt/**/*", "orchestration/**/*.py")
 _KEPT_SECONDS = 3600  # as in built.py; a rotated secret is read again then
 
 

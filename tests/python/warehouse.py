@@ -17,7 +17,7 @@ T0_MS = round(datetime.fromisoformat(T0).timestamp() * 1000)
 class Warehouse:
     """A copy of the base warehouse, and the project on it."""
 
-    def __init__(self, file: Path, built: Path) -> None:
+    def __init__(self, file: Path, built: Path | None = None) -> None:
         from orchestration import runs, steps
 
         if not steps.project.cache_info().currsize:
@@ -27,9 +27,9 @@ class Warehouse:
             gc.freeze()
         self.file, self.runs = file, runs
         self.dbt = steps.project()
-        # Another file, in which the base warehouse's process has built what it has built.
+        # Another file, in which another process has built what its file `built` says.
         self.dbt.built.forget()
-        for select, nodes in json.loads(built.read_text())["nodes"].items():
+        for select, nodes in json.loads(built.read_text())["nodes"].items() if built else ():
             self.dbt.built.put(select, nodes)
 
     def sql(self, *statements: str) -> list[tuple[Any, ...]]:

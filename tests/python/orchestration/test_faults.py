@@ -18,7 +18,7 @@ from orchestration import collectors, runs, settings, steps
 from orchestration.collectors.base import Collected
 from orchestration.faults import Faults, File
 from orchestration.health import health_page
-from orchestration.outcomes import DbtError, Outcome, outcomes_of
+from orchestration.outcomes import DbtError, Outcome, RunCancelled, WarehouseTaken, outcomes_of
 from orchestration.runner import _keep
 from orchestration.settings import Settings
 from tests.python.warehouse import PROJECT_DIR, Warehouse
@@ -93,6 +93,7 @@ def test_another_cause_of_a_fault_is_notified_and_the_same_in_other_words_is_not
         ("12:05", numbered[1]),
         ("12:10", [*BROKEN, *ANOTHER]),
         ("12:15", BROKEN),
+        ("12:20", ANOTHER),
     ):
         _report([store], at, problems)
     assert [kind for _, kind in _kinds(webhook)] == ["firing", "widened"]
@@ -153,6 +154,19 @@ def test_every_store_keeps_what_was_sent_and_the_newest_state_wins(webhook: Rece
     for store in (warehouse, variable):
         _report([store], "12:15", [])
     assert [kind for _, kind in _kinds(webhook)] == ["firing", "resolved"]
+
+
+def test_of_two_states_the_newest_counts_whichever_store_has_it(webhook: Receiver) -> None:
+    early, late = Memory(), Memory()
+    _report([early, late], "12:00", BROKEN)
+    old = str(early.text)
+    _report([early, late], "12:05", [])
+    _report([early, late], "12:10", [])
+    assert [kind for _, kind in _kinds(webhook)] == ["firing", "resolved"]
+    for stores in ([Memory(old), late], [late, Memory(old)]):
+        _report(stores, "12:15", [])
+        _report(stores, "12:20", [])
+    assert _kinds(webhook) == []
 
 
 def test_a_state_that_a_wrong_clock_has_dated_in_the_future_does_not_win(webhook: Receiver) -> None:
@@ -340,6 +354,12 @@ def test_a_warehouse_out_of_reach_is_one_fault_and_asked_once(
             runs.tick(at, here)
     assert here.asked == ["run_state"] * 2
     assert _kinds(webhook) == [("monitor-streaming failed", "firing")]
+
+
+def test_a_cancelled_run_is_no_outcome() -> None:
+    for error in (RunCancelled("cancelled"), WarehouseTaken("dbt has it")):
+        with pytest.raises(type(error)):
+            outcomes_of(Mock(side_effect=error), "monitor")
 
 
 def test_what_nobody_thought_of_is_reported_too(webhook: Receiver) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from orchestration import runs
+from orchestration import process, runs
 from orchestration.guard import FileGuard, guarded, owner
 from orchestration.machine import is_gone
 from orchestration.outcomes import DbtError, RunCancelled, RunInfo, WarehouseTaken, run_as
@@ -148,9 +148,9 @@ def elsewhere(file: Path) -> Iterator[Any]:
         return process
 
     yield start
-    for process in started:
-        process.kill()
-        process.wait()
+    for program in started:
+        program.kill()
+        program.wait()
 
 
 def test_a_run_waits_for_its_turn_and_says_for_whom(file: Path, elsewhere: Any, caplog: Any) -> None:
@@ -245,6 +245,17 @@ def test_an_edited_project_is_run_as_it_is_now_while_other_runs_go_on(file: Path
                 assert before.call("alert_names") == after.call("alert_names")
         finally:
             del os.environ["STREAMING_OPS_MIN_EVENTS"]
+
+
+def test_an_edit_of_any_file_of_the_project_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "PROJECT_DIR", tmp_path)
+    monkeypatch.setenv("DBT_PROFILES_DIR", "profile")
+    files = ["dbt_project.yml", ".env", "models/watch/a.sql", "macros/a/b.sql", "seeds/silences.csv"]
+    for name in [*files, "tests/dbt/generic/a.sql", "orchestration/receivers/a.py", "profile/profiles.yml"]:
+        before = process._project_state()
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+        assert process._project_state() != before, name
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="only Linux shows the threads of a process")

@@ -43,9 +43,11 @@ def _leases(port: int) -> list[tuple[Any, ...]]:
 
 
 def _elsewhere(port: int) -> None:
-    """What runs here looks as if it ran on another machine."""
+    """What runs here looks as if it ran on another machine, by a process that is none of this one."""
     with connect(port) as connection:
-        connection.cursor().execute("update STREAMING_OPS.MONITORING.RUN_LEASES set machine = 'another', host = 'far'")
+        connection.cursor().execute(
+            "update STREAMING_OPS.MONITORING.RUN_LEASES set machine = 'another', host = 'far', pid = 999999999"
+        )
 
 
 def test_a_lease_is_taken_and_given_back_also_before_its_table_is_there(snowflake: int) -> None:
