@@ -44,7 +44,7 @@ parse: setup ## dbt parse, warnings as errors
 
 # A worker for each core, and one for those tests that mostly wait.
 WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
-PYTEST := python -m pytest -n $(WORKERS) --dist loadgroup
+PYTEST := python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test: setup ## ten minutes: lint, parse, build, dbt tests and unit tests, pytest, the real schedule, both engines
 	$(MAKE) -j2 lint unit

@@ -7,11 +7,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.python.warehouse import PROJECT_DIR, T0, Warehouse
 from tests.python.web import Receiver
+
+# The first mostly waits.
+LONGEST = ("test_schedule", "test_notify", "test_faults", "test_streaming", "test_parity", "test_process", "test_flows")
 
 _BUILD = f"""
 from orchestration import runs, steps
@@ -21,19 +25,16 @@ runs.monitor("{T0}")
 """
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of a file that share a fixture run in one worker process; all others run in whichever is free."""
-    for item in items:
-        found = item._fixtureinfo.name2fixturedefs.values()  # type: ignore[attr-defined]
-        if any(fixture.scope == "module" for fixtures in found for fixture in fixtures):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+    """A worker process takes a file at a time: the longest first, so that all workers end at about the same time."""
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Nothing of the developer's own: profile, target folder, webhook and Prefect home are the test's."""
     import orchestration.settings  # noqa: F401  reads the developer's .env, which is taken away again below
+    from orchestration import process
 
     home = tmp_path_factory.mktemp("home")
     shutil.copy(PROJECT_DIR / "profiles.example.yml", home / "profiles.yml")
@@ -48,6 +49,14 @@ def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("PREFECT_HOME", str(home / "prefect"))
         patch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
         patch.setenv("DO_NOT_TRACK", "1")
+        # pytest writes the name of each test there; the warm process would begin anew for it.
+        state = process._project_state
+
+        def state_without_the_test() -> tuple[Any, dict[str, str]]:
+            files, environment = state()
+            return files, {name: value for name, value in environment.items() if name != "PYTEST_CURRENT_TEST"}
+
+        patch.setattr(process, "_project_state", state_without_the_test)
         yield
 
 

@@ -235,7 +235,7 @@ def test_random_series_tell_what_alertmanager_would_tell(life: Life, seed: int) 
     chance = random.Random(seed)
     oracles = {alert: Alertmanager(minutes) for alert, minutes in SETTINGS.items()}
     levels, outcome = dict.fromkeys(SETTINGS, (0, 0, "")), "accepted"
-    for at in (MIDNIGHT + n * TICK for n in range(150)):
+    for at in (MIDNIGHT + n * TICK for n in range(120)):
         for alert in SETTINGS:
             if chance.random() < 0.3:
                 level = chance.choice([0, 0, 1, 2])

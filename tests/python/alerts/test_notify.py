@@ -53,7 +53,7 @@ def test_an_alert_is_told_once_and_that_it_is_over_within_two_ticks(warehouse: W
 
 
 def test_a_receiver_that_refuses_gets_one_message_for_all_that_time(warehouse: Warehouse, slack: Receiver) -> None:
-    for at in SOON:
+    for at in SOON[:2]:
         warehouse.produce(at, failed_task=1)
         slack.answers = [(404, "no_service", {})]
         with pytest.raises(DeliveryError):
@@ -67,8 +67,8 @@ def test_a_receiver_that_refuses_gets_one_message_for_all_that_time(warehouse: W
     assert "may have arrived" not in text
     assert warehouse.sql("select outcome, count(*) from MONITORING.NOTIFICATIONS group by 1 order by 1") == [
         ("accepted", 1),
-        ("attempted", 4),
-        ("refused", 3),
+        ("attempted", 3),
+        ("refused", 2),
     ]
 
 
@@ -286,8 +286,8 @@ def _fire(_ready: Connection) -> None:
     steps.project().close()
 
 
-def _deliver(ready: Connection, step: str, at: str) -> None:
-    """Delivers; dies at the step."""
+def _deliver(ready: Connection, step: str, *moments: str) -> None:
+    """Delivers at each of the moments; dies at the step."""
 
     def die(*_: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -313,9 +313,10 @@ def _deliver(ready: Connection, step: str, at: str) -> None:
     elif step == "recorded":
         die_after("_record", 2)
     dbt = steps.project()
-    dbt.build("evaluation_marks", at)
-    ready.send("ready")
-    notify.deliver(dbt, at)
+    for at in moments:
+        dbt.build("evaluation_marks", at)
+        ready.send("ready")
+        notify.deliver(dbt, at)
 
 
 MOMENTS = [(step, None) for step in ("attempting", "attempted", "sent", "recorded")]
@@ -329,7 +330,7 @@ def test_a_process_killed_at_any_step_loses_nothing_and_repeats_only_what_it_say
     file = Path(shutil.copy(fired, tmp_path))
     ended = _in_a_child(_deliver, file, step, SOON[0], seconds=seconds)
     assert ended == -signal.SIGKILL or (seconds is not None and ended == 0)
-    assert [_in_a_child(_deliver, file, "none", at) for at in SOON[1:]] == [0, 0]
+    assert _in_a_child(_deliver, file, "none", *SOON[1:]) == 0
     repeats = ["may have arrived" in json.dumps(sent) for sent in slack.received]
     print(f"killed {step} {seconds}: {repeats}")
     expected = {"attempting": [[False]], "attempted": [[True]], "sent": [[False, True]], "recorded": [[False]]}

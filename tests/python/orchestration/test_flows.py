@@ -1,6 +1,7 @@
 """The flows under a Prefect server: what completes, what fails, and who is told."""
 
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from orchestration import collectors, flows, runs
 from orchestration.collectors.base import Collected
 from orchestration.faults import File
 from orchestration.outcomes import DbtError, WarehouseTaken
+from orchestration.process import WARM
 from orchestration.runner import Dbt
 from orchestration.settings import parse_as_of
 from tests.python.warehouse import Warehouse
@@ -35,6 +37,32 @@ def _now(monkeypatch: pytest.MonkeyPatch) -> None:
 def prefect() -> Iterator[None]:
     with prefect_test_harness(server_startup_timeout=180):
         yield
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Receiver]]:
+    """Where the warehouse and Slack are is the same for all tests here: so the warm process goes on."""
+    receiver = Receiver()
+    yield tmp_path_factory.mktemp("flows"), receiver
+    WARM.stop()
+    receiver.server.shutdown()
+    receiver.server.server_close()
+
+
+@pytest.fixture
+def warehouse(place: tuple[Path, Receiver], base_warehouse: Path, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
+    file = Path(shutil.copy(base_warehouse, place[0]))
+    monkeypatch.setenv("STREAMING_OPS_DUCKDB_PATH", str(file))
+    return Warehouse(file, base_warehouse.with_name("built.json"))
+
+
+@pytest.fixture
+def slack(place: tuple[Path, Receiver], monkeypatch: pytest.MonkeyPatch) -> Receiver:
+    receiver = place[1]
+    receiver.received.clear()
+    receiver.answers = []
+    monkeypatch.setenv("SLACK_WEBHOOK_URL", receiver.url)
+    return receiver
 
 
 def _flow_run(state: Any) -> FlowRun:

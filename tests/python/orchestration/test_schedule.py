@@ -22,10 +22,6 @@ SOAK = os.environ.get("STREAMING_OPS_SCHEDULE_KILLS") == "all"
 SLACK_SECONDS = 90
 
 
-# One after the other: each has a server and a warm process of its own, and mostly waits.
-pytestmark = pytest.mark.xdist_group("schedule")
-
-
 @pytest.fixture
 def stage(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stage]:
     stage = Stage(tmp_path, getattr(request, "param", 0.5))

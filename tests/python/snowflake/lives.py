@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.python.snowflake import emulator
 from tests.python.warehouse import PROJECT_DIR
 from tests.python.web import Receiver
@@ -19,14 +17,6 @@ from tests.python.web import Receiver
 # Each alert's last measurements are stored, healthy or not: messages are made of them.
 ALERTS = sorted(re.findall(r"\{% docs (\w+) %\}", (PROJECT_DIR / "models/monitoring/watch/alerts.md").read_text()))
 MODELS = sorted(path.stem for path in [*PROJECT_DIR.glob("models/**/*.sql"), *PROJECT_DIR.glob("seeds/*.csv")])
-
-SHORT = pytest.param("short", marks=pytest.mark.xdist_group("short life"))
-LONG = pytest.param("long", marks=[pytest.mark.xdist_group("long life"), pytest.mark.snowflake])
-
-
-def of(*lengths: Any) -> pytest.MarkDecorator:
-    """Runs the test on a life of each length."""
-    return pytest.mark.parametrize("lives", lengths, indirect=True, scope="session")
 
 
 @dataclass
