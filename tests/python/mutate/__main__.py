@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE, STDOUT
 
 import yaml
 
@@ -21,6 +23,7 @@ PROJECT_DIR = Path(__file__).resolve().parents[3]
 # A failed test, as pytest and dbt name it at the end.
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (tests/.+?)(?: - |$)|(?:Failure|Error) in \w+ (\w+)", re.MULTILINE)
 _EVERYTHING = ["make", "test"]
+_LONGEST_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -83,11 +86,19 @@ class Copy:
         if command[0] == "dbt":
             warehouse = {"STREAMING_OPS_DUCKDB_PATH": str(self._prepared / "unit.duckdb")}
             environment = environment | warehouse | {"DBT_TARGET_PATH": str(self._prepared)}
-        ended = subprocess.run(command, cwd=self._tree, env=environment, capture_output=True, text=True, check=False)
-        said = ended.stdout + ended.stderr
-        if check and ended.returncode:
+        # A fault may let a test hang: its processes end with it.
+        with subprocess.Popen(
+            command, cwd=self._tree, env=environment, stdout=PIPE, stderr=STDOUT, text=True, start_new_session=True
+        ) as started:
+            try:
+                said, _ = started.communicate(timeout=_LONGEST_SECONDS)
+            except subprocess.TimeoutExpired:
+                os.killpg(started.pid, signal.SIGKILL)
+                said, _ = started.communicate()
+                started.returncode = 1
+        if check and started.returncode:
             sys.exit(f"{said[-5000:]}\nWithout any fault this fails: {shlex.join(command)}")
-        return ended.returncode, said
+        return started.returncode, said
 
     def plant(self, fault: Fault) -> None:
         file = self._tree / fault.file
