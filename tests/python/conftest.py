@@ -19,7 +19,7 @@ LONGEST = ("test_schedule", "test_notify", "test_faults", "test_streaming", "tes
 
 _BUILD = f"""
 from orchestration import runs, steps
-steps.project().run_operation("generate_stream", "{T0}", history_days=3, orders_per_day=12000)
+steps.project().run_operation("generate_stream", "{T0}", history_days=3, orders_per_day=6000)
 runs.transform("{T0}")
 runs.monitor("{T0}")
 """

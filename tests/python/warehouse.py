@@ -2,6 +2,7 @@
 
 import gc
 import json
+import shutil
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ class Warehouse:
             return rows.fetchall()
 
     def produce(self, until: str, **options: Any) -> None:
-        self.dbt.run_operation("generate_stream", until, **({"orders_per_day": 12000} | options))
+        self.dbt.run_operation("generate_stream", until, **({"orders_per_day": 6000} | options))
 
     def transform(self, as_of: str) -> None:
         self.runs.transform(as_of)
@@ -54,6 +55,17 @@ class Warehouse:
 
     def firing(self, as_of: str) -> dict[str, str]:
         return {name: status for name, status in self.monitor(as_of).items() if status != "pass"}
+
+
+def copy_again(base: Path, folder: Path) -> Path:
+    """A copy of the warehouse in place of the one that an earlier test left in the folder, perhaps by a kill."""
+    from orchestration import steps
+
+    if steps.dbt.cache_info().currsize:
+        steps.dbt().close()
+    for left in folder.glob(f"{base.name}*"):
+        left.unlink()
+    return Path(shutil.copy(base, folder))
 
 
 def literal(value: Any) -> str:

@@ -281,7 +281,7 @@ def _begin(target: Callable[..., None], environment: dict[str, str], ready: Conn
 
 
 def _fire(_ready: Connection) -> None:
-    steps.project().run_operation("generate_stream", SOON[0], orders_per_day=12000, failed_task=1)
+    steps.project().run_operation("generate_stream", SOON[0], orders_per_day=6000, failed_task=1)
     steps.build("tag:monitoring", SOON[0])
     steps.project().close()
 

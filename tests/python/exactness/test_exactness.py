@@ -19,7 +19,7 @@ HISTORIES = int(os.environ.get("STREAMING_OPS_HISTORIES", "0"))
 SEED = int(os.environ.get("STREAMING_OPS_SEED", "1"))
 SHRINK = bool(os.environ.get("STREAMING_OPS_SHRINK"))
 TARGET = os.environ.get("STREAMING_OPS_HISTORIES_TARGET", "local")
-FIXED = 4
+FIXED = 3
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """The flows under a Prefect server: what completes, what fails, and who is told."""
 
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -21,7 +20,7 @@ from orchestration.outcomes import DbtError, WarehouseTaken
 from orchestration.process import WARM
 from orchestration.runner import Dbt
 from orchestration.settings import parse_as_of
-from tests.python.warehouse import Warehouse
+from tests.python.warehouse import Warehouse, copy_again
 from tests.python.web import Receiver, text_of
 
 T1 = "2026-03-02T12:12:00Z"
@@ -51,7 +50,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Rece
 
 @pytest.fixture
 def warehouse(place: tuple[Path, Receiver], base_warehouse: Path, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
-    file = Path(shutil.copy(base_warehouse, place[0]))
+    file = copy_again(base_warehouse, place[0])
     monkeypatch.setenv("STREAMING_OPS_DUCKDB_PATH", str(file))
     return Warehouse(file, base_warehouse.with_name("built.json"))
 

@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from orchestration.machine import is_gone
 from orchestration.outcomes import DbtError, RunCancelled, RunInfo, WarehouseTaken, run_as
 from orchestration.process import WARM, session
 from orchestration.settings import as_cron, evaluation_interval, log_dir
-from tests.python.warehouse import PROJECT_DIR, T0
+from tests.python.warehouse import PROJECT_DIR, T0, copy_again
 from tests.python.web import Receiver
 
 # A query that nothing ends: DuckDB looks for no timeout in it.
@@ -44,7 +43,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture
 def file(place: Path, base_warehouse: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A warehouse that no process has open."""
-    file = Path(shutil.copy(base_warehouse, place))
+    file = copy_again(base_warehouse, place)
     monkeypatch.setenv("STREAMING_OPS_DUCKDB_PATH", str(file))
     return file
 
