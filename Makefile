@@ -94,7 +94,7 @@ soak: setup ## 500 random histories, runs killed among them, against one load; 2
 	  STREAMING_OPS_SEED=$$seed python -m pytest -q -s tests/python/exactness & pids+=($$!); \
 	done; failed=0; for pid in "$${pids[@]}"; do wait $$pid || failed=1; done; \
 	STREAMING_OPS_KILLS=$(KILLS) STREAMING_OPS_SERIES=20 python -m pytest -q tests/python/alerts -k "killed or series" || failed=1; \
-	STREAMING_OPS_SCHEDULE_KILLS=all python -m pytest -q -s tests/python/orchestration/test_schedule.py -k after_a_kill || failed=1; exit $$failed
+	python -m pytest -q -s -m soak || failed=1; exit $$failed
 
 mutate: setup ## plants 30 faults, one at a time, and shows which test finds each; FAULT=silence ALL=1
 	@python -m tests.python.mutate

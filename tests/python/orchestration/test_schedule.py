@@ -1,9 +1,8 @@
 """The real schedule: a Prefect server, and `serve` or a worker beside it, each in a process of its own.
 
-What they do is read back by the server's API. One kill is in every run of the tests, all are in `make soak`.
+What they do is read back by the server's API. A reboot is in every run of the tests, other kills are in `make soak`.
 """
 
-import os
 import signal
 import subprocess
 import sys
@@ -17,7 +16,6 @@ import pytest
 from orchestration.serve import NIGHTLY
 from tests.python.orchestration.stage import Stage, until
 
-SOAK = os.environ.get("STREAMING_OPS_SCHEDULE_KILLS") == "all"
 # A tick, and the processes that start again after a kill, may take so long on a busy machine.
 SLACK_SECONDS = 90
 
@@ -33,7 +31,7 @@ def stage(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stage]:
             print(f"--- {log.name}\n{log.read_text(errors='replace')[-6000:]}")
 
 
-def test_serve_runs_what_the_schedule_creates_and_ends_without_a_traceback(stage: Stage) -> None:
+def test_serve_runs_what_the_schedule_creates_survives_a_reboot_and_ends_without_a_traceback(stage: Stage) -> None:
     stage.start_server()
     began = datetime.now(UTC)
     serve = stage.serve()
@@ -62,9 +60,18 @@ def test_serve_runs_what_the_schedule_creates_and_ends_without_a_traceback(stage
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "PREFECT_API_URL does not answer" in ended.stdout
     assert "Stream health" in ended.stdout
+    # What a reboot does.
+    dead = until("a running tick", lambda: stage.runs("Running"), 150)[-1]
+    assert "Traceback" not in stage.log("serve")
+    stage.kill("server", "serve")
+    at_kill, before = datetime.now(UTC), len(stage.log("serve"))
+    stage.start_server()
+    serve = stage.serve()
+    until("the next tick", lambda: stage.finished(at_kill), stage.seconds + SLACK_SECONDS)
+    until("the dead run ended", lambda: stage.state(dead) == "Crashed", 10)
     serve.send_signal(signal.SIGTERM)
     assert serve.wait(60) == 0
-    assert "Traceback" not in stage.log("serve")
+    assert "Traceback" not in stage.log("serve")[before:]
     assert "nanobind" not in stage.log("serve") + ended.stdout + ended.stderr
     # Nobody holds the file, and nothing of it goes on.
     assert not (stage.project / "warehouse.duckdb.lock").read_text()
@@ -97,11 +104,8 @@ KILLS = [("RUNNING", ("serve",)), ("RUNNING", ("server", "serve")), ("RUNNING", 
 KILLS += [("PENDING", ("server", "serve")), ("WORKER", ("worker",)), ("WORKER", ("server", "worker"))]
 
 
-@pytest.mark.parametrize(
-    ("at", "killed"),
-    KILLS if SOAK else KILLS[1:2],
-    ids=lambda part: "-".join(part) if isinstance(part, tuple) else part,
-)
+@pytest.mark.soak
+@pytest.mark.parametrize(("at", "killed"), KILLS, ids=lambda part: "-".join(part) if isinstance(part, tuple) else part)
 def test_after_a_kill_the_next_tick_completes_and_the_dead_run_is_shown_as_crashed(
     tmp_path: Path, at: str, killed: tuple[str, ...]
 ) -> None:

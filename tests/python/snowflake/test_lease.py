@@ -82,6 +82,7 @@ def test_the_lease_of_another_machine_is_respected_until_it_expires(
     first.close()
 
 
+@pytest.mark.snowflake
 def test_the_lease_of_a_process_of_this_machine_that_was_killed_is_taken_at_once(snowflake: int) -> None:
     first = Session("tick")
     first.open()
