@@ -21,7 +21,7 @@ def test_every_unit_test_holds_on_snowflake(_environment: None, tmp_path: Path) 
         try:
             there = Life(tmp_path / half, emulator.environment(tmp_path / half, port))
             there.run("dbt", "run-operation", "create_landing_tables")
-            there.run("dbt", "seed", "--empty")
+            there.run("dbt", "seed")
             there.run("dbt", "run", "--empty")
             return there.run("dbt", "test", "--select", *(f"{path},test_type:unit" for path in HALVES[half]))
         finally:
