@@ -30,7 +30,8 @@ class Warehouse:
         self.dbt = steps.project()
         # Another file, in which another process has built what its file `built` says.
         self.dbt.built.forget()
-        for select, nodes in json.loads(built.read_text())["nodes"].items() if built else ():
+        kept = json.loads(built.read_text())["nodes"] if built and built.exists() else {}
+        for select, nodes in kept.items():
             self.dbt.built.put(select, nodes)
 
     def sql(self, *statements: str) -> list[tuple[Any, ...]]:
