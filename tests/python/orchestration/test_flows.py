@@ -17,10 +17,9 @@ from orchestration import collectors, flows, runs
 from orchestration.collectors.base import Collected
 from orchestration.faults import File
 from orchestration.outcomes import DbtError, WarehouseTaken
-from orchestration.process import WARM
 from orchestration.runner import Dbt
 from orchestration.settings import parse_as_of
-from tests.python.warehouse import Warehouse, copy_again
+from tests.python.warehouse import Warehouse
 from tests.python.web import Receiver, text_of
 
 T1 = "2026-03-02T12:12:00Z"
@@ -36,32 +35,6 @@ def _now(monkeypatch: pytest.MonkeyPatch) -> None:
 def prefect() -> Iterator[None]:
     with prefect_test_harness(server_startup_timeout=180):
         yield
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Receiver]]:
-    """Where the warehouse and Slack are is the same for all tests here: so the warm process goes on."""
-    receiver = Receiver()
-    yield tmp_path_factory.mktemp("flows"), receiver
-    WARM.stop()
-    receiver.server.shutdown()
-    receiver.server.server_close()
-
-
-@pytest.fixture
-def warehouse(place: tuple[Path, Receiver], base_warehouse: Path, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
-    file = copy_again(base_warehouse, place[0])
-    monkeypatch.setenv("STREAMING_OPS_DUCKDB_PATH", str(file))
-    return Warehouse(file, base_warehouse.with_name("built.json"))
-
-
-@pytest.fixture
-def slack(place: tuple[Path, Receiver], monkeypatch: pytest.MonkeyPatch) -> Receiver:
-    receiver = place[1]
-    receiver.received.clear()
-    receiver.answers = []
-    monkeypatch.setenv("SLACK_WEBHOOK_URL", receiver.url)
-    return receiver
 
 
 def _flow_run(state: Any) -> FlowRun:
