@@ -46,7 +46,7 @@ parse: setup ## dbt parse, warnings as errors
 WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
 PYTEST := python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-test: setup ## ten minutes: lint, parse, build, dbt tests and unit tests, pytest, the real schedule, both engines
+test: setup ## twelve minutes: lint, parse, build, dbt tests and unit tests, pytest, the real schedule, both engines
 	$(MAKE) -j2 lint unit
 	$(MAKE) pytest
 
@@ -65,10 +65,10 @@ unit: setup ## a build of everything on generated orders, with every dbt test an
 	dbt run-operation generate_stream --args '{history_days: 2}'
 	dbt build
 
-pytest: setup ## scenarios through real dbt, flows, delivery, collectors, one tick on both engines
+pytest: setup ## scenarios through real dbt, flows, delivery, collectors, a short life on both engines
 	$(PYTEST)
 
-test-snowflake: setup ## ten minutes through dbt-snowflake on a Snowflake on loopback, no account: a long life, unit tests, histories
+test-snowflake: setup ## a quarter of an hour through dbt-snowflake on a Snowflake on loopback, no account: a long life, unit tests, histories
 	$(PYTEST) -m snowflake
 
 test-kafka: java-and-maven setup $(KAFKA)/.installed ## faults of a real Kafka and Kafka Connect on loopback; needs Java 17 and Maven
