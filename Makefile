@@ -96,7 +96,7 @@ soak: setup ## 500 random histories, runs killed among them, against one load; 2
 	STREAMING_OPS_KILLS=$(KILLS) STREAMING_OPS_SERIES=20 python -m pytest -q tests/python/alerts -k "killed or series" || failed=1; \
 	python -m pytest -q -s -m soak || failed=1; exit $$failed
 
-mutate: setup ## plants 30 faults, one at a time, and shows which test finds each; FAULT=silence ALL=1
+mutate: setup ## plants faults, one at a time, and shows which test finds each; FAULT=silence ALL=1
 	@python -m tests.python.mutate
 
 docs: setup ## the dbt docs site as one page: target/static_index.html; after a demo, for it reads the tables

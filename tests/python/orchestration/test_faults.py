@@ -93,7 +93,7 @@ def test_another_cause_of_a_fault_is_notified_and_the_same_in_other_words_is_not
         ("12:05", numbered[1]),
         ("12:10", [*BROKEN, *ANOTHER]),
         ("12:15", BROKEN),
-        ("12:20", ANOTHER),
+        ("12:20", numbered[0]),
     ):
         _report([store], at, problems)
     assert [kind for _, kind in _kinds(webhook)] == ["firing", "widened"]
